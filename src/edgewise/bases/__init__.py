@@ -1,0 +1,42 @@
+"""Families of univariate functions, one a file."""
+
+from edgewise.bases.base import Basis, Concatenated, Pointwise, State, from_config
+from edgewise.bases.bernstein import Bernstein
+from edgewise.bases.bspline import BSpline
+from edgewise.bases.chebyshev import Chebyshev
+from edgewise.bases.fourier import Fourier
+from edgewise.bases.hermite import Hermite
+from edgewise.bases.jacobi import Jacobi
+from edgewise.bases.legendre import Legendre
+from edgewise.bases.polynomial import OrthogonalPolynomials
+from edgewise.bases.rational import Rational
+from edgewise.bases.rbf import RBF
+from edgewise.bases.relu_bump import ReLUBump
+from edgewise.bases.rswaf import RSWAF
+from edgewise.bases.sine import Sine
+from edgewise.bases.spelling import FAMILIES, parse
+from edgewise.bases.wavelet import Wavelet
+
+__all__ = [
+    "FAMILIES",
+    "RBF",
+    "RSWAF",
+    "BSpline",
+    "Basis",
+    "Bernstein",
+    "Chebyshev",
+    "Concatenated",
+    "Fourier",
+    "Hermite",
+    "Jacobi",
+    "Legendre",
+    "OrthogonalPolynomials",
+    "Pointwise",
+    "Rational",
+    "ReLUBump",
+    "Sine",
+    "State",
+    "Wavelet",
+    "from_config",
+    "parse",
+]

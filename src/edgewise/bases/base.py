@@ -1,0 +1,214 @@
+"""What a family of univariate functions is: :class:`Basis`, its concatenation, and families given by one formula."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from edgewise.errors import EdgewiseError, check_keywords, unknown_name
+
+__all__ = ["Basis", "Concatenated", "Pointwise", "State", "from_config"]
+
+State = Mapping[str, Array]
+"""Arrays a family carries per input node (knots, centres, frequencies), by name."""
+
+_FAMILIES: dict[str, type[Basis]] = {}
+
+
+@dataclass(frozen=True)
+class Basis(ABC):
+    """A family of univariate functions B_1, ..., B_M: plain mathematics, frozen and hashable.
+
+    A new family is a frozen dataclass with two members, ``size`` and ``modes``; everything else has a default.  Check
+    it with :func:`edgewise.testing.check_basis`.
+    """
+
+    has_constant: ClassVar[bool] = False
+    """Whether B_1 = 1.  A layer with a bias drops that mode, which the bias makes redundant."""
+    trained: ClassVar[tuple[str, ...]] = ()
+    """Names in the state that are trained parameters; the others are grids, moved but not trained."""
+    # no annotation: a family that makes it a field decides its place among the others
+    domain = None
+    """Where the family is defined, (low, high); None = the real line."""
+
+    def __new__(cls, *args: Any, **keywords: Any):
+        check_keywords(cls.__name__, keywords, [f.name for f in dataclasses.fields(cls)])
+        return super().__new__(cls)
+
+    def __init_subclass__(cls, **keywords: Any):
+        super().__init_subclass__(**keywords)
+        _FAMILIES[cls.__name__] = cls
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """M, the number of modes."""
+
+    @abstractmethod
+    def modes(self, x: Array, state: State) -> Sequence[Array]:
+        """B_1(x), ..., B_M(x): M arrays ``[*batch, n_in]``, elementwise in ``x`` ``[*batch, n_in]``."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Where inputs are expected: the family's domain, or [-1, 1] for one defined on the real line."""
+        return self.domain or (-1.0, 1.0)
+
+    def init(self, n_in: int, *, key: Array) -> dict[str, Array]:
+        """The state of a fresh layer with ``n_in`` input nodes; ``{}`` for a family without one."""
+        return {}
+
+    def stacked(self, x: Array, state: State) -> Array:
+        """All modes in one array ``[*batch, M, n_in]``; families that evaluate by broadcasting override it."""
+        return jnp.stack(self.modes(x, state), axis=-2)
+
+    def __call__(self, x: Array, state: State | None = None) -> Array:
+        """All modes, stacked last: ``[*batch, n_in, M]``.  Integers and booleans become the default float."""
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.result_type(float))
+        if state is None:
+            state = self.init(x.shape[-1] if x.ndim else 1, key=jax.random.key(0))
+        if x.ndim == 0:
+            return self(x[None], state)[0]
+        return jnp.moveaxis(self.stacked(x, state), -2, -1)
+
+    def default_std(self, fan_in: int, modes: int) -> tuple[Any, str]:
+        """Standard deviation of the coefficients in the paper that introduced the family, and the law drawn from.
+
+        A float, or an array ``[M]`` of one per mode; ``modes`` is the number of modes that the layer keeps.
+        """
+        return 1.0 / np.sqrt(fan_in * modes), "normal"
+
+    def breakpoints(self) -> np.ndarray | None:
+        """Points where the initial functions are not smooth (quadrature splits there), or None."""
+        return None
+
+    def __or__(self, other: Basis) -> Basis:
+        """Both families side by side: the modes of ``self``, then those of ``other``."""
+        if not isinstance(other, Basis):
+            return NotImplemented
+        return Concatenated(self, other)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """A JSON-ready description; :func:`from_config` rebuilds the family from it."""
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return {"family": type(self).__name__} | {
+            name: value.config if isinstance(value, Basis) else list(value) if isinstance(value, tuple) else value
+            for name, value in fields.items()
+        }
+
+
+def from_config(config: Mapping[str, Any]) -> Basis:
+    """The family that ``Basis.config`` described; raises ``UnknownNameError`` for a family never defined."""
+    family = _FAMILIES.get(config["family"])
+    if family is None:
+        raise unknown_name("basis", config["family"], _FAMILIES)
+    return family(
+        **{
+            name: from_config(value) if isinstance(value, Mapping) else tuple(value) if isinstance(value, list) else value
+            for name, value in config.items()
+            if name != "family"
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Concatenated(Basis):
+    """The modes of two families side by side, written ``left | right``."""
+
+    left: Basis
+    right: Basis
+
+    def __post_init__(self):
+        if self.right.has_constant:
+            raise EdgewiseError(
+                f"{type(self.right).__name__} has a constant mode, which only the left side of `|` may have.",
+                "a layer with a bias drops the first mode of a basis, and no other.",
+                "write it first: right | left; two families with a constant mode cannot be joined.",
+            )
+
+    @property
+    def has_constant(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.left.has_constant
+
+    @property
+    def trained(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        sides = (("left", self.left), ("right", self.right))
+        return tuple(f"{side}_{name}" for side, basis in sides for name in basis.trained)
+
+    @property
+    def size(self) -> int:
+        return self.left.size + self.right.size
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        (a, b), (c, d) = self.left.interval, self.right.interval
+        return min(a, c), max(b, d)
+
+    def init(self, n_in, *, key):
+        left, right = jax.random.split(key)
+        states = {"left": self.left.init(n_in, key=left), "right": self.right.init(n_in, key=right)}
+        return {f"{side}_{name}": value for side, state in states.items() for name, value in state.items()}
+
+    def _states(self, state: State) -> tuple[State, State]:
+        left, right = (
+            {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
+            for side in ("left_", "right_")
+        )
+        return left, right
+
+    def modes(self, x, state):
+        left, right = self._states(state)
+        return [*self.left.modes(x, left), *self.right.modes(x, right)]
+
+    def stacked(self, x, state):
+        left, right = self._states(state)
+        return jnp.concatenate([self.left.stacked(x, left), self.right.stacked(x, right)], axis=-2)
+
+    def default_std(self, fan_in, modes):
+        kept_left = self.left.size - (self.size - modes)  # a dropped constant is the left side's
+        left, law = self.left.default_std(fan_in, kept_left)
+        right, _ = self.right.default_std(fan_in, self.right.size)
+        stds = [np.broadcast_to(left, (self.left.size,)), np.broadcast_to(right, (self.right.size,))]
+        return np.concatenate(stds), law
+
+    def breakpoints(self):
+        found = [points for side in (self.left, self.right) if (points := side.breakpoints()) is not None]
+        return np.unique(np.concatenate(found)) if found else None
+
+
+class Pointwise(Basis):
+    """A family whose modes are one formula with parameters of their own: B_m(x) = ``mode``(x, p_m, q_m, ...).
+
+    The formula broadcasts, so the same lines serve mode by mode and all modes at once.  It is evaluated in float32 or
+    wider and returned in the dtype of ``x``.
+    """
+
+    @abstractmethod
+    def parameters(self, state: State) -> tuple[Array, ...]:
+        """The parameters of the formula, each ``[M, n_in]`` or ``[M, 1]``."""
+
+    @abstractmethod
+    def mode(self, x: Array, *parameters: Array) -> Array:
+        """The formula, elementwise and broadcasting."""
+
+    def _evaluated(self, x: Array, state: State) -> tuple[Array, list[Array]]:
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        return x.astype(wide), [jnp.asarray(p, wide) for p in self.parameters(state)]
+
+    def modes(self, x, state):
+        wide, parameters = self._evaluated(x, state)
+        return [self.mode(wide, *(p[m] for p in parameters)).astype(x.dtype) for m in range(self.size)]
+
+    def stacked(self, x, state):
+        wide, parameters = self._evaluated(x, state)
+        return self.mode(wide[..., None, :], *parameters).astype(x.dtype)

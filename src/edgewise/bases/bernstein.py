@@ -1,0 +1,58 @@
+"""Bernstein polynomials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import comb
+
+import jax.numpy as jnp
+
+from edgewise.bases.base import Basis
+from edgewise.bases.squash import check_squash, squash_to_ends
+from edgewise.errors import EdgewiseError, check_count
+
+__all__ = ["Bernstein"]
+
+_MAX_DEGREE = 128  # binomials beyond leave float32
+
+
+@dataclass(frozen=True)
+class Bernstein(Basis):
+    """b_m(t) = C(n, m) u^m (1 - u)^(n - m), u = (1 + t) / 2, m = 0..n: a partition of unity on [-1, 1].
+
+    Args:
+        degree: n; the family has n + 1 modes, all of degree n. At most 128.
+        squash: "tanh", "affine" (the domain to [-1, 1]) or None.
+        domain: interval of the inputs.
+    """
+
+    degree: int = 5
+    squash: str | None = "tanh"
+    domain: tuple[float, float] = (-1.0, 1.0)
+
+    def __post_init__(self):
+        if check_count("Bernstein: degree", self.degree) > _MAX_DEGREE:
+            raise EdgewiseError(
+                f"Bernstein(degree={self.degree}) is above {_MAX_DEGREE}.",
+                "its binomial coefficients leave float32.",
+                "use Chebyshev or a B-spline for so many modes.",
+            )
+        check_squash("Bernstein", self.squash, self.domain)
+
+    @property
+    def size(self) -> int:
+        return self.degree + 1
+
+    def modes(self, x, state):
+        ends = squash_to_ends(x, self.squash, self.domain)
+        near, far = ends.gap / 2, 1 - ends.gap / 2  # distances to the two ends, both to full relative precision
+        u, v = jnp.where(ends.side > 0, far, near), jnp.where(ends.side > 0, near, far)
+        powers_u, powers_v = _powers(u, self.degree), _powers(v, self.degree)
+        return [float(comb(self.degree, m)) * powers_u[m] * powers_v[self.degree - m] for m in range(self.size)]
+
+
+def _powers(base, degree):
+    powers = [jnp.ones_like(base), base]
+    for n in range(2, degree + 1):
+        powers.append(powers[n // 2] * powers[n - n // 2])
+    return powers

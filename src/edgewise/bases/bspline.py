@@ -1,0 +1,176 @@
+"""B-splines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from math import comb, factorial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from edgewise._numerics import magnitude, negative_part, positive_part
+from edgewise.bases.base import Basis
+from edgewise.bases.squash import check_domain
+from edgewise.errors import EdgewiseError, check_choice, check_count
+
+__all__ = ["BSpline"]
+
+_MAX_DEGREE = 7  # beyond, the truncated powers of the uniform form cancel in float32
+
+
+@dataclass(frozen=True)
+class BSpline(Basis):
+    """B-splines of a ``degree`` on ``intervals`` cells, with the knots continued beyond both ends: G + k modes.
+
+    Args:
+        degree: k, of the piecewise polynomials (3 = cubic), 1 to 7.
+        intervals: G, the number of cells of the domain.
+        domain: first and last knot of the domain.
+        extrapolate: "linear" (value and slope at the end, continued), "clip" (the value at the end) or "zero"
+            (the B-splines themselves, which fade to 0 over k cells beyond the domain).
+        knots: "uniform" or "free".
+
+    State, per input node: ``ends`` ``[n_in, 2]``, the domain of a uniform grid, or ``knots`` ``[n_in, G + 2k + 1]``, all
+    knots of a free one in increasing order.  Uniform knots use the cardinal closed form (Schoenberg 1946), free ones the
+    Cox-de Boor recurrence (de Boor 1972).  As a basis of KANs: Liu et al., arXiv 2404.19756.
+    """
+
+    degree: int = 3
+    intervals: int = 5
+    domain: tuple[float, float] = (-1.0, 1.0)
+    extrapolate: str = "linear"
+    knots: str = "uniform"
+
+    def __post_init__(self):
+        if check_count("BSpline: degree", self.degree) > _MAX_DEGREE:
+            raise EdgewiseError(f"BSpline(degree={self.degree}) is above {_MAX_DEGREE}.", do="use degree=3, or Chebyshev.")
+        check_count("BSpline: intervals", self.intervals)
+        check_domain("BSpline", self.domain)
+        check_choice("extrapolate of BSpline:", self.extrapolate, ("linear", "clip", "zero"))
+        check_choice("knots of BSpline:", self.knots, ("uniform", "free"))
+
+    @property
+    def size(self) -> int:
+        return self.intervals + self.degree
+
+    def init(self, n_in, *, key):
+        if self.knots == "uniform":
+            return {"ends": jnp.asarray(np.tile(np.asarray(self.domain, np.float64), (n_in, 1)), float)}
+        return {"knots": jnp.asarray(np.tile(self._all_knots(), (n_in, 1)), float)}
+
+    def _all_knots(self) -> np.ndarray:
+        """The initial knots, those beyond the domain included, float64 ``[G + 2k + 1]``."""
+        low, high = self.domain
+        steps = np.arange(-self.degree, self.intervals + self.degree + 1) / self.intervals
+        return low + steps * (high - low)
+
+    def breakpoints(self):
+        k = self.degree
+        return self._all_knots()[k:-k]
+
+    def default_std(self, fan_in, modes):
+        return 0.1, "normal"
+
+    def modes(self, x, state):
+        if self.knots == "free":
+            return list(jnp.moveaxis(self._free(x, state["knots"]), -2, 0))
+        inside, below, above, centres = self._uniform_inputs(x, state)
+        slopes_low, slopes_high = _end_slopes(self.degree, self.intervals)
+        modes = []
+        for m in range(self.size):
+            value = _cardinal(inside - float(centres[m]), self.degree)
+            if self.extrapolate == "linear" and slopes_low[m]:
+                value = value + float(slopes_low[m]) * below
+            if self.extrapolate == "linear" and slopes_high[m]:
+                value = value + float(slopes_high[m]) * above
+            modes.append(value.astype(x.dtype))
+        return modes
+
+    def stacked(self, x, state):
+        if self.knots == "free":
+            return self._free(x, state["knots"])
+        inside, below, above, centres = self._uniform_inputs(x[..., None, :], state)
+        value = _cardinal(inside - jnp.asarray(centres, inside.dtype)[:, None], self.degree)
+        if self.extrapolate == "linear":
+            low, high = (jnp.asarray(s, inside.dtype)[:, None] for s in _end_slopes(self.degree, self.intervals))
+            value = value + (low * below + high * above)
+        return value.astype(x.dtype)
+
+    def _uniform_inputs(self, x: Array, state) -> tuple[Array, Array, Array, np.ndarray]:
+        """``x`` in knot spacings from the middle of the domain, held inside it; what is below; above; the centres."""
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        low, high = state["ends"][:, 0].astype(wide), state["ends"][:, 1].astype(wide)
+        half = self.intervals / 2
+        # from the middle, not from the first knot: float32 then keeps 1e-5 at 200 cells
+        z = (x.astype(wide) - (low + high) / 2) * (self.intervals / (high - low))
+        centres = np.arange(self.size) - half - (self.degree - 1) / 2
+        if self.extrapolate == "zero":
+            return z, jnp.zeros_like(z), jnp.zeros_like(z), centres
+        inside = jnp.where(z < -half, -half, jnp.where(z > half, half, z))
+        return inside, negative_part(z + half), positive_part(z - half), centres
+
+    def _free(self, x: Array, knots: Array) -> Array:
+        """All modes on free knots, ``[*batch, M, n_in]``."""
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        k = self.degree
+        t = knots.T.astype(wide)  # [G + 2k + 1, n_in]
+        z = x.astype(wide)
+        if self.extrapolate == "zero":
+            return _cox_de_boor(z, t, k, first=0).astype(x.dtype)
+        low, high = t[k], t[-k - 1]
+        inside = jnp.where(z < low, low, jnp.where(z > high, high, z))
+        value = _cox_de_boor(inside, t, k, first=k)
+        if self.extrapolate == "linear":
+            for end, beyond in ((low, negative_part(z - low)), (high, positive_part(z - high))):
+                slope = jax.jvp(lambda end: _cox_de_boor(end, t, k, first=k), (end,), (jnp.ones_like(end),))[1]
+                value = value + slope * beyond[..., None, :]
+        return value.astype(x.dtype)
+
+
+def _cardinal(u: Array, degree: int) -> Array:
+    """The centred cardinal B-spline of unit knot spacing, by truncated powers of its shorter tail."""
+    distance = magnitude(u)
+    total = jnp.zeros_like(u)
+    for j in range((degree + 2) // 2):
+        tail = positive_part((degree + 1) / 2 - j - distance)
+        total = total + ((-1) ** j * comb(degree + 1, j) / factorial(degree)) * tail**degree
+    return total
+
+
+def _cox_de_boor(x: Array, t: Array, degree: int, first: int) -> Array:
+    """B-splines on knots ``t`` ``[K, n_in]`` at ``x`` ``[*batch, n_in]``: ``[*batch, K - degree - 1, n_in]``.
+
+    Cells count from knot ``first`` to knot -first - 1; the last of them is closed on the right.
+    """
+    x = x[..., None, :]
+    last = t.shape[0] - 2 - first
+    cell = jnp.arange(t.shape[0] - 1)[:, None]
+    closed = (cell == last) & (x == t[last + 1])
+    inside = (x >= t[:-1]) & (x < t[1:]) & (cell >= first) & (cell <= last)
+    values = jnp.where(inside | closed, 1.0, 0.0).astype(x.dtype)
+    for order in range(1, degree + 1):
+        width = t[order:] - t[:-order]
+        inverse = jnp.where(width > 0, 1 / jnp.where(width > 0, width, 1.0), 0.0)
+        left = (x - t[: -order - 1]) * inverse[:-1] * values[..., :-1, :]
+        right = (t[order + 1 :] - x) * inverse[1:] * values[..., 1:, :]
+        values = left + right
+    return values
+
+
+@cache
+def _end_slopes(degree: int, intervals: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes of all uniform B-splines, in knot spacings, at the two ends of the domain: float64 ``[M]`` each."""
+    centres = np.arange(intervals + degree) - intervals / 2 - (degree - 1) / 2
+
+    def slope(u):
+        tails = np.maximum((degree + 1) / 2 - np.arange(degree + 2) + u[:, None], 0)
+        signs = np.array([(-1) ** j * comb(degree + 1, j) for j in range(degree + 2)])
+        power = tails ** (degree - 1) * (tails > 0)
+        return np.round(power @ signs / factorial(degree - 1), 12)
+
+    # degree 1 has kinks at the ends: there the slope from inside counts, which is minus its mirror image's
+    low = slope(np.nextafter(-intervals / 2, 0) - centres)
+    return low, -low[::-1]

@@ -1,0 +1,54 @@
+"""Fourier series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewise._numerics import sincos
+from edgewise.bases.base import Basis
+from edgewise.errors import check_count, check_positive
+
+__all__ = ["Fourier"]
+
+
+@dataclass(frozen=True)
+class Fourier(Basis):
+    """cos(2 pi k x / period) for k = 1..order, then sin(2 pi k x / period) for k = 1..order.
+
+    Args:
+        order: K; the family has 2 K modes and no constant.
+        period: length of one period of the lowest mode, 2 pi by default.
+        smooth: default coefficients fall off as 1 / k^2 (a smooth start) instead of staying level.
+
+    One sine and cosine a point; the others by the addition theorem, halving k, so that errors grow with log k.
+    As a basis of KANs: Xu et al., arXiv 2406.01034.
+    """
+
+    order: int = 5
+    period: float = 2 * np.pi
+    smooth: bool = True
+
+    def __post_init__(self):
+        check_count("Fourier: order", self.order)
+        check_positive("Fourier: period", self.period)
+
+    @property
+    def size(self) -> int:
+        return 2 * self.order
+
+    def modes(self, x, state):
+        scale = float(2 * np.pi / self.period)
+        sine, cosine = sincos(x if scale == 1.0 else x * scale)
+        sines, cosines = [sine], [cosine]
+        for k in range(2, self.order + 1):
+            i, j = k // 2 - 1, k - k // 2 - 1
+            cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
+            sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
+        return [*cosines, *sines]
+
+    def default_std(self, fan_in, modes):
+        k = np.arange(1, self.order + 1)
+        level = 1 / k**2 if self.smooth else np.full(self.order, self.order**-0.5)
+        return np.tile(level, 2) / np.sqrt(fan_in), "normal"

@@ -1,0 +1,62 @@
+"""Sines with trained frequencies and phases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+
+from edgewise._numerics import sincos
+from edgewise.bases.base import Pointwise
+from edgewise.errors import check_count
+
+__all__ = ["Sine"]
+
+
+@dataclass(frozen=True)
+class Sine(Pointwise):
+    """(sin(w_m x + p_m) - mean) / std, with mean 0 and variance 1 when x ~ N(0, 1).
+
+    Args:
+        size: number of sines.
+
+    State, trained, shared by the input nodes: ``frequency`` ``[size]``, drawn from N(0, 1), and ``phase`` ``[size]``, 0.
+    Guilhoto and Perdikaris, ActNet, arXiv 2410.01990, equations 6 to 8, in a form that stays finite as w goes to 0.
+    """
+
+    trained: ClassVar[tuple[str, ...]] = ("frequency", "phase")
+
+    size: int = 5  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __post_init__(self):
+        check_count("Sine: size", self.size)
+
+    def init(self, n_in, *, key):
+        return {"frequency": jax.random.normal(key, (self.size,)), "phase": jnp.zeros(self.size)}
+
+    def parameters(self, state):
+        return state["frequency"][:, None], state["phase"][:, None]
+
+    def mode(self, x, frequency, phase):
+        # numerator and deviation both vanish as w -> 0; divide w out of each before dividing one by the other
+        sign = jnp.where(frequency < 0, -1.0, 1.0).astype(x.dtype)
+        square = frequency * frequency
+        sin_p, cos_p = sincos(phase)
+        half = jnp.exp(-square / 2)
+        variance = _exponential_mean(square) * (cos_p * cos_p * half * half - jnp.expm1(-square) / 2)
+        scale = sign / jnp.sqrt(variance + 1e-12)
+        shift = sin_p * frequency * _exponential_mean(square / 2) / 2
+        turn = frequency * x / 2
+        sin_t, cos_t = sincos(turn)
+        small = jnp.abs(turn) < 1e-2
+        sine_over = x * jnp.where(small, 1 - turn * turn / 6, sin_t / jnp.where(small, 1.0, turn))
+        return scale * (sine_over * (cos_p * cos_t - sin_p * sin_t) + shift)
+
+
+def _exponential_mean(z):
+    """(1 - exp(-z)) / z, 1 at 0."""
+    small = jnp.abs(z) < 1e-3
+    safe = jnp.where(small, 1.0, z)
+    return jnp.where(small, 1 - z / 2 + z * z / 6, -jnp.expm1(-safe) / safe)

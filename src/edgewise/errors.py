@@ -1,0 +1,105 @@
+"""Errors that say what is wrong, why, and what to do.
+
+Every error of the library is an :class:`EdgewiseError`, which is also a ``ValueError``; a missing optional
+dependency is an ``ImportError`` as well.  Messages are built from three sentences: *what* is wrong, *why*, and what
+to *do* about it, with the code to do it where there is one.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from types import ModuleType
+from typing import Any
+
+__all__ = [
+    "DataError",
+    "EdgewiseError",
+    "MissingExtraError",
+    "ShapeError",
+    "UnknownNameError",
+    "check_choice",
+    "check_count",
+    "check_keywords",
+    "check_positive",
+    "require",
+]
+
+
+class EdgewiseError(ValueError):
+    """Base of all errors raised on purpose: ``what`` is wrong, ``why``, and what to ``do``."""
+
+    def __init__(self, what: str, why: str = "", do: str = ""):
+        self.what, self.why, self.do = what, why, do
+        super().__init__("\n".join(part for part in (what, why and f"Why: {why}", do and f"Do: {do}") if part))
+
+    def __reduce__(self):
+        return type(self), (self.what, self.why, self.do)
+
+
+class ShapeError(EdgewiseError):
+    """An array has the wrong shape or size."""
+
+
+class DataError(EdgewiseError):
+    """The data cannot be used as they are."""
+
+
+class UnknownNameError(EdgewiseError):
+    """A name is none of the valid ones; the message offers the nearest and lists them all."""
+
+
+class MissingExtraError(EdgewiseError, ImportError):
+    """An optional dependency is not installed."""
+
+
+def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UnknownNameError:
+    """The error for a ``kind`` (say "basis") called ``name`` that is none of ``valid``."""
+    names = sorted(valid)
+    near = get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    nearest = next((n for n in names if near and n.lower() == near[0]), None)
+    do = (f"did you mean {nearest!r}? " if nearest else "") + f"Valid: {', '.join(names) or '(none)'}."
+    return UnknownNameError(f"unknown {kind} {name!r}.", do=do)
+
+
+def check_choice(kind: str, name: Any, valid: Iterable[str]) -> None:
+    """Raise :class:`UnknownNameError` unless ``name`` is one of ``valid``."""
+    valid = list(valid)
+    if not isinstance(name, str) or name not in valid:
+        raise unknown_name(kind, name, valid)
+
+
+def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
+    """Raise :class:`UnknownNameError` if a keyword in ``given`` is none of ``valid``."""
+    valid = list(valid)
+    for name in given:
+        if name not in valid:
+            raise unknown_name(f"keyword of {where}:", name, valid)
+
+
+def check_count(name: str, value: Any, minimum: int = 1) -> int:
+    """``value`` as an ``int`` of at least ``minimum``; :class:`EdgewiseError` otherwise."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise EdgewiseError(f"{name} must be an integer, got {value!r}.", do=f"pass a whole number >= {minimum}.")
+    if value.__index__() < minimum:
+        raise EdgewiseError(f"{name} must be at least {minimum}, got {value}.", do=f"pass a whole number >= {minimum}.")
+    return value.__index__()
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise :class:`EdgewiseError` unless ``value`` is a finite number above 0."""
+    if isinstance(value, (str, bool)) or not 0 < value < float("inf"):
+        raise EdgewiseError(f"{name} must be a finite number above 0, got {value!r}.")
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import ``module``, or say which ``extra`` of the package brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{module.split('.')[0]} is not installed.",
+            "it is an optional dependency that this function needs.",
+            f"pip install 'edgewise[{extra}]'",
+        ) from error
