@@ -1,0 +1,43 @@
+"""Random parameters in one compiled draw: unit variance, scaled afterwards."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from edgewise.errors import check_choice
+
+__all__ = ["draw_units"]
+
+_TRUNCATION = 2.0
+_LAWS = ("normal", "truncated_normal", "uniform")
+
+
+def draw_units(key: Array, shape: tuple[int, ...], law: str) -> Array | np.ndarray:
+    """Numbers of mean 0 from ``law``, in float32: "normal" and "uniform" with variance 1, "truncated_normal" cut at 2.
+
+    The cut leaves the truncated normal a variance of 0.774, as in the initializers of JAX; see ``law_variance``.
+    The count is rounded up to a power of two before compiling, so that layers share compiled draws; concrete keys give
+    NumPy arrays, whose slicing compiles nothing.
+    """
+    check_choice("law", law, _LAWS)
+    count = math.prod(shape)
+    padded = max(256, 1 << (count - 1).bit_length())
+    units = _units(key, padded, law)
+    if not isinstance(units, jax.core.Tracer):
+        units = np.asarray(units)
+    return units[:count].reshape(shape)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _units(key: Array, count: int, law: str) -> Array:
+    if law == "normal":
+        return jax.random.normal(key, (count,), jnp.float32)
+    if law == "uniform":
+        return jax.random.uniform(key, (count,), jnp.float32, -(3**0.5), 3**0.5)
+    return jax.random.truncated_normal(key, -_TRUNCATION, _TRUNCATION, (count,), jnp.float32)

@@ -1,0 +1,174 @@
+"""The Kolmogorov-Arnold layer: one class for every basis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from flax.nnx.nn import dtypes
+from jax import Array
+
+from edgewise.bases import Basis, BSpline
+from edgewise.errors import EdgewiseError, ShapeError, check_count
+from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
+from edgewise.nn.contract import contract
+from edgewise.nn.draws import draw_units
+from edgewise.nn.residuals import Residual, resolve_residual
+from edgewise.nn.variables import Grid
+
+__all__ = ["KANLayer"]
+
+
+class KANLayer(nnx.Module):
+    """y_j = b_j + sum_i [ w_ji R(x_i) + s_ji sum_m c_jim B_m(x_i) ].
+
+    Args:
+        n_in, n_out: numbers of input and output nodes.
+        basis: the family B.
+        init: an initialization scheme, or its name; None is ``Default()``.
+        residual: R, a named function, its name, or None for no such branch.
+        bias: whether there is a b. A basis with a constant mode then drops it: the two would be redundant.
+        edge_scale: whether there is an s, ones at the start.
+        dtype: of the computation; None promotes those of input and parameters.
+        param_dtype: of the parameters.
+        precision: of every matrix product (``jax.lax.Precision``), say "highest" for true float32 on a GPU.
+        rngs: source of the layer's key; not stored.
+
+    Attributes:
+        coef: c, ``[K, n_in, n_out]`` with K the modes kept.
+        residual_kernel: w, ``[n_in, n_out]``, or None.
+        edge_scale: s, ``[n_in, n_out]``, or None.
+        bias: b, ``[n_out]``, or None.
+        basis_state: knots, centres (``Grid``) and trained frequencies (``nnx.Param``) of the basis, by name.
+
+    Raises:
+        EdgewiseError: for sizes below 1, an unknown scheme, residual or keyword.
+
+    Liu et al., arXiv 2404.19756, for B-splines.
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        basis: Basis | None = None,
+        *,
+        init: Initializer | str | None = None,
+        residual: Residual | str | None = nnx.silu,
+        bias: bool = True,
+        edge_scale: bool = False,
+        dtype: Any = None,
+        param_dtype: Any = jnp.float32,
+        precision: Any = None,
+        rngs: nnx.Rngs,
+    ):
+        self.n_in, self.n_out = check_count("n_in", n_in), check_count("n_out", n_out)
+        self.basis = BSpline() if basis is None else _check_basis(basis)
+        self.init = resolve(init)
+        self.residual = resolve_residual(residual)
+        self.dtype, self.param_dtype, self.precision = dtype, param_dtype, precision
+        self.first_mode = int(bias and self.basis.has_constant)
+        grid_key, key = jax.random.split(_params_key(rngs))
+        self.basis_state = nnx.Dict(
+            {
+                name: (nnx.Param if name in self.basis.trained else Grid)(jnp.asarray(value, param_dtype))
+                for name, value in self.basis.init(self.n_in, key=grid_key).items()
+            }
+        )
+        scales = self.init(self.stats)
+        coef, kernel = _draw(key, scales, self.stats)
+        self.coef = nnx.Param(jnp.asarray(coef, param_dtype))
+        self.residual_kernel = nnx.Param(jnp.asarray(kernel, param_dtype)) if self.residual else None
+        self.edge_scale = nnx.Param(jnp.asarray(np.ones((n_in, n_out)), param_dtype)) if edge_scale else None
+        self.bias = nnx.Param(jnp.asarray(np.zeros(n_out), param_dtype)) if bias else None
+
+    def __call__(self, x: Any) -> Array:
+        """``[*batch, n_in]`` to ``[*batch, n_out]``.  Integers and booleans become ``param_dtype``.
+
+        Raises ``ShapeError`` for a wrong number of features or an empty batch.
+        """
+        x, state, (coef, kernel, scale, bias) = self._promoted(x)
+        if scale is not None:
+            coef = coef * scale
+        y = contract(self.basis, x, state, coef, first=self.first_mode, precision=self.precision)
+        if self.residual is not None:
+            y = y + jnp.matmul(self.residual(x), kernel, precision=self.precision)
+        return y if bias is None else y + bias
+
+    def edges(self, x: Any) -> Array:
+        """Every edge function on its own, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum + b."""
+        x, state, (coef, kernel, scale, _) = self._promoted(x)
+        modes = self.basis.stacked(x, state)[..., self.first_mode :, :]
+        y = jnp.einsum("...mi,mio->...io", modes, coef if scale is None else coef * scale, precision=self.precision)
+        return y if self.residual is None else y + self.residual(x)[..., None] * kernel
+
+    def gain(self, scheme: Initializer | str | None = None) -> Gain:
+        """Forward and backward variance gain under ``scheme``, or the one this layer was made with."""
+        scheme = self.init if scheme is None else resolve(scheme)
+        return gains_of(self.stats, scheme(self.stats), scheme)
+
+    @property
+    def stats(self) -> Stats:
+        """What a scheme may know of this layer."""
+        modes = self.basis.size - self.first_mode
+        residual = self.residual is not None
+
+        def moments(distribution, sample_size):
+            nodes, weights = input_law(distribution, self.basis, sample_size)
+            state = {name: variable[...] for name, variable in self.basis_state.items()}
+            return Moments(self.basis, state, self.residual, nodes, weights, first=self.first_mode)
+
+        return Stats(
+            fan_in=self.n_in,
+            fan_out=self.n_out,
+            modes=modes,
+            size=max(self.basis.size, modes + residual),
+            residual=residual,
+            default_basis=self.basis.default_std(self.n_in, modes),
+            moments=moments,
+        )
+
+    def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Array | None, ...]]:
+        """Checked input, state of the basis, and parameters, in the dtype of the computation."""
+        x = jnp.asarray(x)
+        expected = f"expected (..., {self.n_in}), got {x.shape}"
+        if x.ndim == 0 or x.shape[-1] != self.n_in:
+            raise ShapeError(f"{expected}.", f"the layer has {self.n_in} input nodes, one a feature, on the last axis.")
+        if x.size == 0:
+            raise ShapeError(f"empty batch: {expected}.", do="pass at least one sample.")
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(self.param_dtype)
+        names = ("coef", "residual_kernel", "edge_scale", "bias")
+        values = [None if (variable := getattr(self, name)) is None else variable[...] for name in names]
+        x, *values = dtypes.promote_dtype((x, *values), dtype=self.dtype)
+        return x, {name: variable[...] for name, variable in self.basis_state.items()}, tuple(values)
+
+
+def _check_basis(basis: Any) -> Basis:
+    if not isinstance(basis, Basis):
+        raise EdgewiseError(
+            f"basis={basis!r} is not a basis.",
+            do="pass an instance, say edgewise.Chebyshev(5), or edgewise.bases.parse('chebyshev:5').",
+        )
+    return basis
+
+
+def _params_key(rngs: Any) -> Array:
+    if not isinstance(rngs, nnx.Rngs):
+        raise EdgewiseError(f"rngs={rngs!r} is not a source of keys.", do="pass rngs=nnx.Rngs(0).")
+    return rngs.params()
+
+
+def _draw(key: Array, scales: Scales, stats: Stats) -> tuple[Any, Any]:
+    """Coefficients ``[K, n_in, n_out]`` and residual kernel ``[n_in, n_out]``, drawn in one go where the laws agree."""
+    nodes = (stats.fan_in, stats.fan_out)
+    coef, kernel = scales.coef, scales.residual_kernel
+    if coef is None:
+        std = scales.basis if np.ndim(scales.basis) == 0 else scales.basis[:, None, None]
+        coef = draw_units(key, (stats.modes, *nodes), scales.basis_law) * std
+    if kernel is None and stats.residual:
+        kernel = draw_units(jax.random.fold_in(key, 1), nodes, scales.residual_law) * scales.residual
+    return coef, kernel

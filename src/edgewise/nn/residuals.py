@@ -1,0 +1,64 @@
+"""Residual activations by name, and how any named function is written into a configuration."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from edgewise.errors import EdgewiseError, check_choice
+
+__all__ = ["RESIDUALS", "Residual", "resolve_residual", "residual_name"]
+
+Residual = Callable[[Array], Array]
+
+
+def identity(x: Array) -> Array:
+    """x."""
+    return x
+
+
+RESIDUALS: dict[str, Residual] = {
+    "silu": nnx.silu,
+    "gelu": nnx.gelu,
+    "relu": nnx.relu,
+    "elu": nnx.elu,
+    "softplus": nnx.softplus,
+    "sigmoid": nnx.sigmoid,
+    "tanh": nnx.tanh,
+    "sin": jnp.sin,
+    "identity": identity,
+}
+"""Residual activations by name."""
+
+
+def resolve_residual(residual: Residual | str | None) -> Residual | None:
+    """The function that ``residual`` names: one of ``RESIDUALS``, "module:function", the function itself, or None."""
+    if residual is None or residual == "none":
+        return None
+    if isinstance(residual, str):
+        module, colon, name = residual.partition(":")
+        if colon:
+            return getattr(importlib.import_module(module), name)
+        check_choice("residual", residual, RESIDUALS)
+        return RESIDUALS[residual]
+    if not callable(residual):
+        raise EdgewiseError(f"residual={residual!r} is neither a function nor a name.", do='pass say residual="silu".')
+    if getattr(residual, "__name__", "") == "<lambda>":
+        raise EdgewiseError(
+            "residual is a lambda.",
+            "every lambda is a new function: compiled code is traced again, and the model cannot be saved.",
+            "def my_residual(x): ... at module level, and pass residual=my_residual.",
+        )
+    return residual
+
+
+def residual_name(residual: Residual | None) -> str | None:
+    """The name that :func:`resolve_residual` turns back into ``residual``."""
+    for name, function in RESIDUALS.items():
+        if function is residual:
+            return name
+    return None if residual is None else f"{residual.__module__}:{getattr(residual, '__qualname__', residual)}"
