@@ -95,12 +95,12 @@ def test_import_loads_no_optional_dependency(run_python: Callable[..., str]):
 def test_import_starts_no_device_and_keeps_settings(run_python: Callable[..., str]):
     """Importing changes neither jax's settings nor the global random state, and starts no backend."""
     code = """
-import random, jax, numpy as np
+import random, jax, flax.nnx, optax, numpy as np
 before = dict(jax.config.values), random.getstate(), np.random.get_state()[1].tolist()
 import edgewise
 from edgewise import KAN, fit, init
 after = dict(jax.config.values), random.getstate(), np.random.get_state()[1].tolist()
-assert before == after
+assert before == after, [name for name in after[0] if after[0][name] != before[0].get(name)]
 from jax._src import xla_bridge
 assert not xla_bridge.backends_are_initialized()
 """
