@@ -1,0 +1,333 @@
+"""The study itself: one network, one task, every initialization scheme, many seeds, trained together."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.errors import EdgewiseError, check_count
+from edgewise.study.comparison import Comparison, Curves, quantiles
+from edgewise.study.progress import progress_display
+from edgewise.study.report import prepare_folder
+from edgewise.study.schemes import choose_schemes
+from edgewise.study.tasks import SPLIT_SEED, TEST_FRACTION, Task, resolve_task
+from edgewise.study.verdict import judge
+
+__all__ = ["compare"]
+
+
+def compare(
+    data: Any = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    basis: Any = "chebyshev:5",
+    widths: Sequence[int] = (6, 6),
+    schemes: Any = "all",
+    seeds: int | Sequence[int] = 16,
+    epochs: int = 2000,
+    optimizer: str = "adam:1e-3",
+    residual: Any = None,
+    bias: bool = True,
+    out: str | Path | None = None,
+    force: bool = False,
+    progress: bool | Callable[[Any], None] | None = None,
+    devices: int | None = None,
+) -> Comparison:
+    """Train a KAN under several initialization schemes and seeds, and say which schemes are the best.
+
+    Full-batch training, all runs together; every scheme sees the same data and the same seeds.
+
+    Args:
+        data: ``None`` for the published experiment (x^2 + 2 exp(y), jaxKAN's tutorial 3), a name of
+            ``edgewise.study.DATA_NAMES``, the path of a CSV file, a :class:`Task`, or arrays ``(X, y)`` of shapes
+            ``[n, n_features]`` and ``[n]``.  Files, named tables and arrays are split 80/20 and standardized.
+        target: the column of a CSV file to predict.
+        task: ``"regression"`` or ``"classification"``; ``None``: as the data suggest.
+        basis: a name such as ``"chebyshev:5"``, or a basis.
+        widths: widths of the hidden layers.
+        schemes: ``"all"``, ``"published"`` (the five of the published experiment), names (with commas, or a sequence),
+            or initializers: one, a sequence, or a mapping from names.
+        seeds: how many (0, 1, ...), or which ones.
+        epochs: steps of the optimizer on the whole training data.
+        optimizer: such as ``"adam:1e-3"``.
+        residual: ``None`` or the name of a residual function, such as ``"silu"``.
+        bias: whether layers have a bias.
+        out: folder for results.json, report.html and plots; ``None`` writes nothing.
+        force: whether to overwrite a study in ``out``.
+        progress: ``True`` shows a progress bar on the error stream; a callable gets each ``EnsembleProgress``.
+        devices: split the runs over that many devices; ``None``: one.
+
+    Returns:
+        The :class:`Comparison`.  Interrupted by Ctrl-C, it holds what was finished until then.
+
+    Raises:
+        EdgewiseError: bad data, an unknown name, or an existing ``out`` without ``force``, all before training starts.
+        KeyboardInterrupt: interrupted before the first epochs were finished.
+    """
+    task_ = resolve_task(data, target=target, task=task)
+    seed_list = tuple(range(check_count("seeds", seeds))) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
+    if not seed_list or len(set(seed_list)) < len(seed_list):
+        raise EdgewiseError(
+            f"seeds must be distinct and at least one, got {seeds!r}.", do="pass a number, such as seeds=16."
+        )
+    hidden = tuple(check_count("width", width) for width in widths)
+    check_count("epochs", epochs)
+    folder = None if out is None else prepare_folder(Path(out), force=force)
+    try:
+        chosen, notes = choose_schemes(schemes, residual)
+        make_model, basis_name = _model_maker((task_.n_in, *hidden, task_.n_out), basis, residual, bias)
+        gains = _gains(make_model, chosen, seed_list[0])
+        settings = _settings(task_, basis_name, hidden, chosen, seed_list, epochs, optimizer, residual, bias)
+        command = command_line(task_, settings, schemes, seeds, basis, residual)
+        result = _train(make_model, chosen, seed_list, task_, optimizer, epochs, devices, progress)
+        comparison = _assemble(result, task_, chosen, seed_list, gains, settings, command, notes)
+    except BaseException:
+        if folder is not None and not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+    if folder is None:
+        return comparison
+    try:
+        return comparison.save(folder, force=True)
+    except EdgewiseError as error:
+        # The runs are done and must not be lost with the disk.
+        return comparison.with_note(f"the report could not be written: {error.what} {error.why}")
+
+
+def _model_maker(widths: tuple[int, ...], basis: Any, residual: Any, bias: bool) -> tuple[Callable[..., Any], str]:
+    from flax import nnx
+
+    from edgewise import bases
+    from edgewise.models.kan import KAN
+
+    parsed = bases.parse(basis) if isinstance(basis, str) else basis
+
+    def make_model(scheme: Any, seed: int) -> Any:
+        return KAN(widths, parsed, init=scheme, residual=residual, bias=bias, rngs=nnx.Rngs(seed))
+
+    return make_model, basis if isinstance(basis, str) else repr(basis)
+
+
+def _gains(
+    make_model: Callable[..., Any], schemes: Mapping[str, Any], seed: int
+) -> tuple[tuple[tuple[float, float], ...], ...]:
+    from edgewise import init
+
+    model = make_model(next(iter(schemes.values())), seed)
+    return tuple(
+        tuple((float(gain.forward), float(gain.backward)) for gain in init.gains(model, scheme=scheme))
+        for scheme in schemes.values()
+    )
+
+
+def _train(
+    make_model: Callable[..., Any],
+    schemes: Mapping[str, Any],
+    seeds: Sequence[int],
+    task: Task,
+    optimizer: str,
+    epochs: int,
+    devices: int | None,
+    progress: bool | Callable[[Any], None] | None,
+) -> Any:
+    from edgewise.training import ensemble
+
+    members = [(scheme, seed) for scheme in schemes.values() for seed in seeds]
+    display = progress_display() if progress is True else nullcontext(progress if callable(progress) else None)
+    with display as callback:
+        result = ensemble.train_ensemble(
+            make_model,
+            members,
+            (task.X_train, task.y_train),
+            (task.X_test, task.y_test),
+            loss=task.loss,
+            optimizer=optimizer,
+            epochs=epochs,
+            mesh=_mesh(devices),
+            on_progress=callback,
+        )
+    if result.interrupted and result.completed == 0:
+        raise KeyboardInterrupt
+    return result
+
+
+def _mesh(devices: int | None) -> Any:
+    if devices is None or check_count("devices", devices) == 1:
+        return None
+    import jax
+
+    available = jax.devices()
+    if devices > len(available):
+        raise EdgewiseError(
+            f"{devices} devices were asked for, there are {len(available)}.",
+            f"JAX sees {', '.join(sorted({device.device_kind for device in available}))}.",
+            f"pass at most {len(available)}.",
+        )
+    return jax.sharding.Mesh(np.array(available[:devices]), ("members",))
+
+
+def _assemble(
+    result: Any,
+    task: Task,
+    schemes: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    gains: tuple[tuple[tuple[float, float], ...], ...],
+    settings: Mapping[str, Any],
+    command: str,
+    notes: tuple[str, ...],
+) -> Comparison:
+    shape = (len(schemes), len(seeds))
+    diverged_at = np.asarray(result.diverged_at).reshape(shape)
+    scores = np.asarray(result.score, np.float64).reshape(shape)
+    scores = np.where((diverged_at >= 0) | ~np.isfinite(scores), np.nan, scores)
+    names = tuple(schemes)
+    verdict = judge(names, scores, score_name=task.score_name, higher_is_better=task.higher_is_better)
+    test_loss = getattr(result, "test_loss", None)
+    curves = Curves(
+        np.asarray(result.epochs),
+        _quartile_curves(result.train_loss, shape),
+        None if test_loss is None else _quartile_curves(test_loss, shape),
+    )
+    predictions = np.asarray(result.predictions)
+    return Comparison(
+        task=task,
+        names=names,
+        seeds=seeds,
+        scores=scores,
+        diverged_at=diverged_at,
+        predictions=predictions.reshape(*shape, *predictions.shape[1:]),
+        gains=gains,
+        curves=curves,
+        verdict=verdict,
+        settings=settings,
+        versions=_versions(),
+        command=command,
+        completed=int(result.completed),
+        interrupted=bool(result.interrupted),
+        seconds=float(result.seconds),
+        compile_seconds=float(result.compile_seconds),
+        notes=(*task.notes, *notes, *_reading_notes(task, scores, result)),
+    )
+
+
+def _quartile_curves(losses: Any, shape: tuple[int, int]) -> np.ndarray:
+    values = np.asarray(losses, np.float64).reshape(*shape, -1)
+    return np.stack([quantiles(runs) for runs in values])
+
+
+def _reading_notes(task: Task, scores: np.ndarray, result: Any) -> tuple[str, ...]:
+    notes = []
+    if task.kind == "regression" and task.standardized:
+        scale = ", ".join(f"{value:.4g}" for value in np.atleast_1d(task.y_scale))
+        notes.append(
+            f"features and target are standardized, so a test MSE of 1 is about as good as predicting the mean; "
+            f"the root of the test MSE times {scale} is the error in the target's own units."
+        )
+    if not np.isfinite(scores).all():
+        notes.append("a diverged run counts as the worst possible score in the median, the quartiles and the test.")
+    if task.reference:
+        notes.append(
+            "the published scores are jaxKAN 0.3.7 with seed 42, one seed each; ours draw other random numbers."
+        )
+    if result.interrupted:
+        notes.append(f"interrupted after epoch {result.completed}: scores are of the networks as they were then.")
+    return tuple(notes)
+
+
+def _settings(
+    task: Task,
+    basis: str,
+    hidden: tuple[int, ...],
+    schemes: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    epochs: int,
+    optimizer: Any,
+    residual: Any,
+    bias: bool,
+) -> dict[str, Any]:
+    return {
+        "data": task.name,
+        "task": task.kind,
+        "n_train": len(task.X_train),
+        "n_test": len(task.X_test),
+        "split": f"test fraction {TEST_FRACTION}, seed {SPLIT_SEED}" if task.standardized else "as published",
+        "standardized": task.standardized,
+        "widths": [task.n_in, *hidden, task.n_out],
+        "basis": basis,
+        "residual": residual
+        if residual is None or isinstance(residual, str)
+        else getattr(residual, "__name__", repr(residual)),
+        "bias": bias,
+        "schemes": {name: repr(scheme) for name, scheme in schemes.items()},
+        "seeds": list(seeds),
+        "epochs": epochs,
+        "batch": "full",
+        "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
+        "loss": task.loss,
+        "score": task.score_name,
+    }
+
+
+def command_line(task: Task, settings: Mapping[str, Any], schemes: Any, seeds: Any, basis: Any, residual: Any) -> str:
+    """The command that repeats a study: of the shell where names say it all, of Python otherwise."""
+    hidden = settings["widths"][1:-1]
+    names = schemes if isinstance(schemes, str) else ",".join(schemes) if _all_text(schemes) else None
+    spoken = (
+        task.source and names and isinstance(basis, str) and isinstance(residual, str | None) and isinstance(seeds, int)
+    )
+    if not spoken:
+        keywords = {name: settings[name] for name in ("epochs", "optimizer", "bias")} | {"widths": tuple(hidden)}
+        shown = ", ".join(f"{name}={value!r}" for name, value in keywords.items())
+        data = repr(task.source.get("data")) if task.source else "data"
+        chosen = "{" + ", ".join(f"{name!r}: {scheme}" for name, scheme in settings["schemes"].items()) + "}"
+        return (
+            f"edgewise.study.compare({data}, basis={basis!r}, schemes={chosen}, seeds={seeds!r}, "
+            f"residual={settings['residual']!r}, {shown})"
+        )
+    source = task.source
+    is_file = "target" in source
+    words = [
+        "edgewise",
+        "study",
+        *([source["data"], "--target", source["target"]] if is_file else ["--data", source["data"]]),
+    ]
+    words += ["--task", source["task"]] if source.get("task") else []
+    words += ["--basis", basis, "--widths", ",".join(map(str, hidden)), "--schemes", str(names), "--seeds", str(seeds)]
+    words += [
+        "--epochs",
+        str(settings["epochs"]),
+        "--optimizer",
+        settings["optimizer"],
+        "--residual",
+        residual or "none",
+    ]
+    return shlex.join(words + ([] if settings["bias"] else ["--no-bias"]))
+
+
+def _all_text(schemes: Any) -> bool:
+    return isinstance(schemes, list | tuple) and all(isinstance(scheme, str) for scheme in schemes)
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version()}
+    for package in ("edgewise", "jax", "jaxlib", "flax", "optax", "numpy"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed as a package"
+    import jax
+
+    devices = jax.devices()
+    found["platform"] = platform.platform()
+    found["devices"] = f"{len(devices)} x {devices[0].device_kind} ({os.cpu_count()} cores)"
+    return found
