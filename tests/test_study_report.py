@@ -60,7 +60,7 @@ def test_every_file_is_written(result, tmp_path):
     pytest.importorskip("matplotlib")
     out = tmp_path / "deep" / "out"
     assert result.save(out).out == out
-    pictures = {f"{name}.{kind}" for name in ("loss", "test_loss", "scores", "fit") for kind in ("png", "svg")}
+    pictures = {f"{name}.{kind}" for name in ("loss", "scores", "fit") for kind in ("png", "svg")}
     assert {path.name for path in out.iterdir()} == {"results.json", "report.html"} | pictures
     for path in out.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
@@ -77,7 +77,7 @@ def test_the_page_needs_nothing_else(result, tmp_path):
     assert page.open == []
     assert page.fetched == []
     assert not re.search(r"url\((?!#)|@import|<script", text)
-    assert text.count("<svg") == 4
+    assert text.count("<svg") == 3
 
 
 def test_the_page_says_everything(result, tmp_path):
@@ -130,7 +130,7 @@ def test_interrupted_is_marked(monkeypatch, tmp_path):
 def test_everything_diverged(monkeypatch, tmp_path):
     def train_ensemble(*arguments, **keywords):
         result = fake_engine.train_ensemble(*arguments, **keywords)
-        result.score[:], result.diverged_at[:], result.train_loss[:], result.test_loss[:] = np.nan, 3, np.nan, np.nan
+        result.score[:], result.diverged_at[:], result.train_loss[:] = np.nan, 3, np.nan
         result.predictions[:] = np.nan
         return result
 

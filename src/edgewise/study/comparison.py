@@ -56,14 +56,13 @@ class SchemeRow:
 
 @dataclass(frozen=True)
 class Curves:
-    """Loss over the epochs: ``epochs`` ``[T]``, quartiles ``train`` and (where recorded) ``test`` ``[schemes, 3, T]``.
+    """Loss over the epochs: ``epochs`` ``[T]`` and quartiles ``train`` ``[schemes, 3, T]``.
 
     The three rows are the lower quartile, the median and the upper quartile over the seeds; a diverged run is infinite.
     """
 
     epochs: np.ndarray
     train: np.ndarray
-    test: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +84,7 @@ class Comparison:
         command: the command that repeats the study.
         completed: epochs done; fewer than ``settings["epochs"]`` where the study was interrupted.
         interrupted: whether it was.
-        seconds, compile_seconds: wall time of training all runs together, and of compiling.
+        seconds, compile_seconds: wall time of all runs together, and of compiling within it.
         notes: what a reader should know.
         out: the folder the report was written to.
     """
@@ -216,8 +215,6 @@ class Comparison:
             "quartiles": (0.25, 0.5, 0.75),
             "train_loss": self._by_scheme(self.curves.train),
         }
-        if self.curves.test is not None:
-            curves["test_loss"] = self._by_scheme(self.curves.test)
         rows = [
             {name: getattr(row, name) for name in row.__dataclass_fields__}
             | {"forward": row.forward, "backward": row.backward}

@@ -190,12 +190,6 @@ def _assemble(
     scores = np.where((diverged_at >= 0) | ~np.isfinite(scores), np.nan, scores)
     names = tuple(schemes)
     verdict = judge(names, scores, score_name=task.score_name, higher_is_better=task.higher_is_better)
-    test_loss = getattr(result, "test_loss", None)
-    curves = Curves(
-        np.asarray(result.epochs),
-        _quartile_curves(result.train_loss, shape),
-        None if test_loss is None else _quartile_curves(test_loss, shape),
-    )
     predictions = np.asarray(result.predictions)
     return Comparison(
         task=task,
@@ -205,7 +199,7 @@ def _assemble(
         diverged_at=diverged_at,
         predictions=predictions.reshape(*shape, *predictions.shape[1:]),
         gains=gains,
-        curves=curves,
+        curves=Curves(np.asarray(result.epochs), _quartile_curves(result.train_loss, shape)),
         verdict=verdict,
         settings=settings,
         versions=_versions(),

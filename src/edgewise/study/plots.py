@@ -30,18 +30,14 @@ MAX_LABELLED_CLASSES = 12
 
 
 def figures(result: Comparison) -> dict[str, Figure]:
-    """The figures of a study by name: ``loss``, ``test_loss`` (where recorded), ``scores`` and ``fit``.
+    """The figures of a study by name: ``loss``, ``scores`` and ``fit``.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
     require("matplotlib", "plot")
-    made = {"loss": loss_figure(result, result.curves.train, f"training loss ({result.settings['loss']})")}
-    if result.curves.test is not None:
-        made["test_loss"] = loss_figure(result, result.curves.test, f"test loss ({result.settings['loss']})")
-    made["scores"] = score_figure(result)
-    made["fit"] = confusion_figure(result) if result.task.kind == "classification" else fit_figure(result)
-    return made
+    fit = confusion_figure if result.task.kind == "classification" else fit_figure
+    return {"loss": loss_figure(result), "scores": score_figure(result), "fit": fit(result)}
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
@@ -57,13 +53,13 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def loss_figure(result: Comparison, quartiles: np.ndarray, label: str) -> Figure:
-    """Median loss of each scheme over the epochs, with the band between the quartiles, on a logarithmic axis."""
+def loss_figure(result: Comparison) -> Figure:
+    """Median training loss of each scheme, with the band between the quartiles, on a logarithmic axis."""
     figure = _figure(8.6, 4.6)
     axes = figure.add_subplot()
     ends = []
     for name in [row.scheme for row in result.rows]:
-        low, median, high = quartiles[result.names.index(name)]
+        low, median, high = result.curves.train[result.names.index(name)]
         colour, dashes = _style(name, result.names)
         x = result.curves.epochs
         finite = np.isfinite(median) & (median > 0)
@@ -76,7 +72,7 @@ def loss_figure(result: Comparison, quartiles: np.ndarray, label: str) -> Figure
     axes.set_yscale("log")
     axes.set_xlim(float(result.curves.epochs[0]), float(max(result.curves.epochs[-1], result.curves.epochs[0] + 1)))
     axes.set_xlabel("epoch")
-    axes.set_ylabel(label)
+    axes.set_ylabel(f"training loss ({result.settings['loss'].replace('_', ' ')})")
     axes.set_title(f"median over {len(result.seeds)} seeds, band: quartiles", fontsize=9, color=FAINT, loc="left")
     _frame(axes)
     _label_ends(figure, axes, ends)

@@ -19,7 +19,6 @@ RESULTS, REPORT = "results.json", "report.html"
 
 CAPTIONS = {
     "loss": "Training loss",
-    "test_loss": "Test loss",
     "scores": "Test scores over the seeds",
     "fit": "Fit against truth on the test rows",
 }
@@ -121,7 +120,7 @@ def html_page(result: Comparison, pictures: dict[str, str]) -> str:
     facts = {
         "runs": f"{len(result.names)} schemes x {len(result.seeds)} seeds = {result.scores.size} networks",
         "epochs done": f"{result.completed} of {settings['epochs']}" + (" (interrupted)" if result.interrupted else ""),
-        "time": f"{result.seconds:.1f} s to train all runs, {result.compile_seconds:.1f} s to compile",
+        "time": f"{result.seconds:.1f} s for all runs, {result.compile_seconds:.1f} s of it to compile",
     }
     shown = {name: value for name, value in settings.items() if name not in ("schemes", "seeds")}
     gains = [
