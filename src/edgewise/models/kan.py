@@ -105,6 +105,8 @@ class KAN(nnx.Module):
         residual = residual_name(self.layers[0].residual)
         return f"KAN({list(self.widths)}, {', '.join(bases)}, residual={residual}, {count_parameters(self):,} parameters)"
 
+    __str__ = __repr__
+
 
 def count_parameters(model: nnx.Module) -> int:
     """Number of trained scalars (``nnx.Param``) in a model or a layer; grids do not count."""

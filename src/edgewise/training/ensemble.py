@@ -1,0 +1,241 @@
+"""Many models at once: every member of an ensemble trained in one compiled program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.training.losses import LOSSES, SCORES
+from edgewise.training.optimizers import parse_optimizer
+
+__all__ = ["EnsembleProgress", "EnsembleResult", "train_ensemble"]
+
+_CACHE_BYTES = 3e6  # temporaries of one group should stay in the second-level cache
+_SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C and the progress bar may have to wait
+
+
+@dataclass(frozen=True)
+class EnsembleProgress:
+    """Where a run stands: ``losses`` ``[members]`` after ``epoch`` of ``epochs``."""
+
+    epoch: int
+    epochs: int
+    losses: np.ndarray
+    steps_per_second: float
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class EnsembleResult:
+    """What became of the members.
+
+    Attributes:
+        epochs: ``[T]``, the epochs at which losses were recorded.
+        train_loss: ``[members, T]``, the loss before the update of that epoch; NaN from the epoch of divergence on.
+        score: ``[members]``, test error of a regression (mean squared) or accuracy of a classification; NaN if diverged.
+        predictions: ``[members, n_test, n_out]``.
+        diverged_at: ``[members]``, the epoch at which the loss or the gradient stopped being finite; -1 for never.
+        completed: epochs done by every member.
+        interrupted: whether Ctrl-C ended the run early.
+        seconds, compile_seconds: wall time in all, and of the first chunk's compilation within it.
+        params: parameters, the member on the leading axis.
+    """
+
+    epochs: np.ndarray
+    train_loss: np.ndarray
+    score: np.ndarray
+    predictions: np.ndarray
+    diverged_at: np.ndarray
+    completed: int
+    interrupted: bool
+    seconds: float
+    compile_seconds: float
+    params: Any
+
+
+def train_ensemble(
+    make_model: Callable[[Any, int], nnx.Module],
+    members: Sequence[tuple[Any, int]],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    loss: str = "mse",
+    optimizer: str | optax.GradientTransformation = "adam:1e-3",
+    epochs: int = 2000,
+    record: int = 200,
+    mesh: Mesh | None = None,
+    on_progress: Callable[[EnsembleProgress], None] | None = None,
+) -> EnsembleResult:
+    """Train ``make_model(scheme, seed)`` for every member, full batch, all in one compiled program.
+
+    ``lax.map`` runs over groups of vmapped members, each a ``lax.scan`` over the epochs of a chunk: a group is small
+    enough for its temporaries to stay in cache, a chunk short enough for Ctrl-C and the progress to be prompt.
+
+    Args:
+        members: (scheme, seed) pairs. All models must have equal shapes.
+        train, test: (X ``[n, features]``, y ``[n, n_out]`` or integer labels ``[n]``).
+        loss: "mse" or "cross_entropy".
+        record: how many points of the loss curve to keep at most.
+        mesh: splits the members over the devices of its one axis.
+        on_progress: called after every chunk.
+
+    Returns:
+        An :class:`EnsembleResult`; Ctrl-C ends the run and gives back what is finished.
+
+    Raises:
+        EdgewiseError: for an empty ensemble or data set, models of unequal shapes, or an unknown loss or optimizer.
+
+    A member whose loss or gradient is not finite is frozen there and marked; the others go on.
+    """
+    check_choice("loss", loss, LOSSES)
+    check_count("epochs", epochs)
+    check_count("record", record)
+    if not members:
+        raise EdgewiseError("no members to train.", do="pass at least one (scheme, seed) pair.")
+    if any(part.shape[0] == 0 for part in (*train, *test)):
+        raise ShapeError("an empty training or test set.", do="pass at least one sample in each.")
+    start = time.perf_counter()
+    run = _Run(make_model, members, train, test, loss, parse_optimizer(optimizer), mesh, epochs, record)
+    chunk, interrupted, compile_seconds = 1, False, 0.0
+    try:
+        compile_seconds = run.compile()
+        while run.done < epochs:
+            begin, before = time.perf_counter(), run.done
+            losses = run.advance(min(before + chunk, epochs))
+            steps, elapsed = run.done - before, time.perf_counter() - begin
+            if on_progress is not None:
+                rate = steps / elapsed
+                on_progress(EnsembleProgress(run.done, epochs, losses, rate * len(members), (epochs - run.done) / rate))
+            chunk = max(1, min(10 * chunk, round(steps * _SECONDS_PER_CHUNK / elapsed)))
+    except KeyboardInterrupt:
+        interrupted = True
+    return run.result(interrupted, compile_seconds, start)
+
+
+class _Run:
+    """The compiled program and its state, the member (padded to whole groups) on the leading axis of every array."""
+
+    def __init__(self, make_model, members, train, test, loss, tx, mesh, epochs, record):
+        models = [nnx.split(make_model(scheme, seed), nnx.Param, ...) for scheme, seed in members]
+        _check_equal_shapes(models, members)
+        self.members, self.done, self.graphdef = len(members), 0, models[0][0]
+        self.train, self.test, self.tx, self.mesh = train, test, tx, mesh
+        self.loss, self.score = LOSSES[loss], SCORES[loss]
+        self.stride = -(-epochs // record)
+        devices = 1 if mesh is None else mesh.size
+        self.group = _group_size(models[0][1], train[0].shape[0], -(-self.members // devices))
+        models += models[:1] * (-self.members % (self.group * devices))
+        params, rest = (jax.tree.map(lambda *leaves: np.stack(leaves), *(m[i] for m in models)) for i in (1, 2))
+        self.state = {
+            "params": params,
+            "rest": rest,
+            "opt": jax.jit(jax.vmap(tx.init))(params),
+            "diverged_at": np.full(len(models), -1, np.int32),
+            "loss": np.full((len(models), -(-epochs // self.stride)), np.nan, np.float32),
+        }
+        if mesh is not None:
+            self.state = jax.device_put(self.state, NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])))
+
+    def compile(self) -> float:
+        """Compile the training program; its wall time in seconds."""
+        begin = time.perf_counter()
+        program = jax.jit(self._over_members(self._train_member))
+        self._program = program.lower(self.state, self.train, (np.int32(0), np.int32(0))).compile()
+        return time.perf_counter() - begin
+
+    def advance(self, stop: int) -> np.ndarray:
+        """Train every member up to epoch ``stop``; the latest recorded losses ``[members]``."""
+        state = self._program(self.state, self.train, (np.int32(self.done), np.int32(stop)))
+        losses = np.asarray(state["loss"])[: self.members, (stop - 1) // self.stride]
+        self.state, self.done = state, stop
+        return losses
+
+    def result(self, interrupted: bool, compile_seconds: float, start: float) -> EnsembleResult:
+        """Test every member as it stands and gather what there is."""
+        score, predictions = jax.jit(self._over_members(self._test_member))(self.state, self.test, ())
+        state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.members], self.state)
+        recorded = np.arange(0, self.done, self.stride)
+        diverged = state["diverged_at"]
+        loss = state["loss"][:, : len(recorded)]
+        return EnsembleResult(
+            epochs=recorded,
+            train_loss=np.where((diverged[:, None] >= 0) & (recorded >= diverged[:, None]), np.nan, loss),
+            score=np.where(diverged >= 0, np.nan, np.asarray(score)[: self.members]),
+            predictions=np.asarray(predictions)[: self.members],
+            diverged_at=diverged,
+            completed=self.done,
+            interrupted=interrupted,
+            seconds=time.perf_counter() - start,
+            compile_seconds=compile_seconds,
+            params=state["params"],
+        )
+
+    def _over_members(self, function):
+        """``function`` of one member's state, of shared data and arguments, over all members: devices, groups, vmap."""
+
+        def over_groups(state, data, arguments):
+            grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, self.group, *leaf.shape[1:]), state)
+            members = jax.lax.map(lambda group: jax.vmap(lambda one: function(one, data, *arguments))(group), grouped)
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), members)
+
+        if self.mesh is None:
+            return over_groups
+        split, shared = PartitionSpec(self.mesh.axis_names[0]), PartitionSpec()
+        return jax.shard_map(
+            over_groups, mesh=self.mesh, in_specs=(split, shared, shared), out_specs=split, check_vma=False
+        )
+
+    def _train_member(self, state, data, start, stop):
+        x, y = data
+
+        def loss_of(params):
+            return self.loss(nnx.merge(self.graphdef, params, state["rest"])(x), y)
+
+        def step(epoch, state):
+            loss, gradients = jax.value_and_grad(loss_of)(state["params"])
+            updates, opt = self.tx.update(gradients, state["opt"], state["params"])
+            finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
+            alive = finite & (state["diverged_at"] < 0)
+            moved = {"params": optax.apply_updates(state["params"], updates), "opt": opt}
+            kept = {name: state[name] for name in moved}
+            # an index past the end writes nothing: losses are recorded every `stride` epochs
+            slot = jnp.where(epoch % self.stride == 0, epoch // self.stride, state["loss"].shape[0])
+            return state | jax.tree.map(lambda new, old: jnp.where(alive, new, old), moved, kept) | {
+                "diverged_at": jnp.where((state["diverged_at"] < 0) & ~finite, epoch, state["diverged_at"]),
+                "loss": state["loss"].at[slot].set(loss, mode="drop"),
+            }  # fmt: skip
+
+        return jax.lax.fori_loop(start, stop, step, state)
+
+    def _test_member(self, state, data):
+        x, y = data
+        predicted = nnx.merge(self.graphdef, state["params"], state["rest"])(x)
+        return self.score(predicted, y), predicted
+
+
+def _check_equal_shapes(models, members) -> None:
+    shapes = [jax.tree.map(np.shape, model[1:]) for model in models]
+    for shape, (scheme, seed) in zip(shapes, members, strict=True):
+        if shape != shapes[0]:
+            raise ShapeError(
+                f"the model of {scheme!r}, seed {seed}, has other parameter shapes than the first one.",
+                "an ensemble is one compiled program over stacked parameters.",
+                "train ensembles of different architectures one after the other.",
+            )
+
+
+def _group_size(params, samples: int, members: int) -> int:
+    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 10."""
+    per_sample = sum(leaf.size // leaf.shape[-1] for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
+    largest = max(1, min(10, members, int(_CACHE_BYTES / (3 * 4 * samples * max(per_sample, 1)))))
+    return -(-members // -(-members // largest))  # spread evenly, so that little is padded
