@@ -16,13 +16,13 @@ from edgewise.errors import EdgewiseError, ShapeError, check_count
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
-from edgewise.nn.residuals import Residual, resolve_residual
+from edgewise.nn.residuals import PicklesResidual, Residual, resolve_residual
 from edgewise.nn.variables import Grid
 
 __all__ = ["KANLayer"]
 
 
-class KANLayer(nnx.Module):
+class KANLayer(PicklesResidual):
     """y_j = b_j + sum_i [ w_ji R(x_i) + s_ji sum_m c_jim B_m(x_i) ].
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
@@ -11,7 +12,7 @@ from jax import Array
 
 from edgewise.errors import EdgewiseError, check_choice
 
-__all__ = ["RESIDUALS", "Residual", "resolve_residual", "residual_name"]
+__all__ = ["RESIDUALS", "PicklesResidual", "Residual", "resolve_residual", "residual_name"]
 
 Residual = Callable[[Array], Array]
 
@@ -62,3 +63,25 @@ def residual_name(residual: Residual | None) -> str | None:
         if function is residual:
             return name
     return None if residual is None else f"{residual.__module__}:{getattr(residual, '__qualname__', residual)}"
+
+
+class PicklesResidual(nnx.Module):
+    """A module with a ``residual``, which is pickled by its name: pickle refuses compiled functions such as ``nnx.silu``."""
+
+    residual: Residual | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"residual": _by_name(self.residual)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        residual = state["residual"]
+        super().__setstate__(state | {"residual": resolve_residual(residual) if isinstance(residual, str) else residual})
+
+
+def _by_name(residual: Residual | None) -> Residual | str | None:
+    """The residual's name where that leads back to it, the function itself elsewhere."""
+    name = residual_name(residual)
+    try:
+        return name if resolve_residual(name) is residual else residual
+    except (AttributeError, ImportError, EdgewiseError):
+        return residual
