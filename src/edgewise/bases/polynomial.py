@@ -11,18 +11,21 @@ import numpy as np
 from jax import Array
 
 from edgewise.bases.base import Basis
-from edgewise.bases.squash import Ends, check_squash, squash_to_ends
+from edgewise.bases.squash import Ends, check_squash, squash_to_ends, squash_to_point
 from edgewise.errors import check_count
 
 __all__ = ["OrthogonalPolynomials"]
+
+_PLAIN_DEGREE = 6  # up to here the plain recurrence is exact enough (7e-6 after a float32 tanh), and a fifth faster
 
 
 @dataclass(frozen=True)
 class OrthogonalPolynomials(Basis):
     """Jacobi polynomials P_0, ..., P_degree, each times a constant; a family names ``exponents`` and ``end_values``.
 
-    Evaluated by their three-term recurrence (DLMF 18.9.1) in differences anchored at the nearer end of the interval
-    (Reinsch's modification, Oliver 1977), which keeps float32 errors near n eps where the plain recurrence has n^2 eps.
+    Evaluated by their three-term recurrence (DLMF 18.9.1); for high degrees in differences anchored at the nearer end of
+    the interval (Reinsch's modification, Oliver 1977), which keeps float32 errors near n eps where the plain recurrence,
+    and the rounding of a squashed point, have n^2 eps.
     """
 
     has_constant: ClassVar[bool] = True
@@ -50,6 +53,8 @@ class OrthogonalPolynomials(Basis):
 
     def modes(self, x, state):
         alpha, beta = self.exponents
+        if self.degree <= _PLAIN_DEGREE:
+            return _recurrence(squash_to_point(x, self.squash, self.domain), alpha, beta, self.end_values(alpha))
         ends = squash_to_ends(x, self.squash, self.domain)
         ratios = _ratios_to_end(ends, alpha, beta, self.degree)
         scales, mirrored = self.end_values(alpha), self.end_values(beta)
@@ -59,6 +64,22 @@ class OrthogonalPolynomials(Basis):
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"
+
+
+def _recurrence(t: Array, alpha: float, beta: float, end_values: np.ndarray) -> list[Array]:
+    """P_0, ..., P_n at ``t``, with the given values at t = 1: P_{n+1} = (A t + B) P_n - C P_{n-1}."""
+    values = [jnp.ones_like(t)]
+    for n in range(len(end_values) - 1):
+        a, c = _coefficients(n, alpha, beta)
+        growth = end_values[n + 1] / end_values[n]
+        slope, offset = float(a * growth), float((1 + c - a) * growth)
+        factor = slope * t if offset == 0 else slope * t + offset
+        if n == 0:
+            values.append(t if (slope, offset) == (1, 0) else factor)
+            continue
+        before = values[n - 1] if (ratio := float(c * growth * end_values[n] / end_values[n - 1])) == 1 else ratio * values[n - 1]
+        values.append(factor * values[n] - before)
+    return values
 
 
 def _by_side(ends: Ends, right: float, left: float) -> Array | float:

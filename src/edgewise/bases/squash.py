@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from edgewise.errors import EdgewiseError, check_choice
 
-__all__ = ["Ends", "check_squash", "squash_to_ends"]
+__all__ = ["Ends", "check_domain", "check_squash", "squash_to_ends", "squash_to_point"]
 
 SQUASHES = ("tanh", "affine")
 
@@ -56,13 +57,31 @@ def check_domain(family: str, domain: tuple[float, float]) -> tuple[float, float
     return low, high
 
 
-def squash_to_ends(x: Array, squash: str | None, domain: tuple[float, float]) -> Ends:
+def squash_to_point(x: Array, squash: str | None, domain: tuple[float, float]) -> Array:
     """``x`` mapped affinely from ``domain`` to [-1, 1], then through tanh if that is the ``squash``."""
     low, high = domain
     if (low, high) != (-1, 1):
-        x = (x - (low + high) / 2) * (2 / (high - low))
-    side = jnp.where(x < 0, -1.0, 1.0).astype(x.dtype)
+        x = _less(x, (low + high) / 2) * (2 / (high - low))
+    return jnp.tanh(x) if squash == "tanh" else x
+
+
+def squash_to_ends(x: Array, squash: str | None, domain: tuple[float, float]) -> Ends:
+    """The same point, by its distance to the nearer end."""
+    low, high = domain
+    slope = 2 / (high - low)
+    centred = _less(x, (low + high) / 2)
+    side = jnp.where(centred < 0, -1.0, 1.0).astype(x.dtype)
     if squash == "tanh":
-        decay = jnp.exp(-2 * side * x)
+        decay = jnp.exp(-2 * slope * side * centred)
         return Ends(side, 2 * decay / (1 + decay))
-    return Ends(side, 1 - side * x)
+    # from the nearer end itself: 1 minus a rescaled x has the rounding of 1
+    return Ends(side, jnp.where(side > 0, -_less(x, high), _less(x, low)) * slope)
+
+
+def _less(x: Array, constant: float) -> Array:
+    """x - constant, also where the constant is none of ``x``'s dtype."""
+    if not constant:
+        return x
+    rounded = float(np.asarray(constant).astype(x.dtype))
+    rest = constant - rounded
+    return x - rounded - rest if rest else x - rounded

@@ -235,7 +235,7 @@ def _check_equal_shapes(models, members) -> None:
 
 
 def _group_size(params, samples: int, members: int) -> int:
-    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 10."""
+    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 4."""
     per_sample = sum(leaf.size // leaf.shape[-1] for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
-    largest = max(1, min(10, members, int(_CACHE_BYTES / (3 * 4 * samples * max(per_sample, 1)))))
+    largest = max(1, min(4, members, int(_CACHE_BYTES / (3 * 4 * samples * max(per_sample, 1)))))
     return -(-members // -(-members // largest))  # spread evenly, so that little is padded
