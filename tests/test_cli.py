@@ -15,9 +15,10 @@ import pytest
 
 import fake_engine
 from edgewise import cli
+from edgewise.study import plots
 from edgewise.training import ensemble
 
-QUICK = ["study", "--schemes", "published", "--seeds", "8", "--epochs", "50"]
+QUICK = ["study", "--schemes", "default,glorot_fine", "--seeds", "8", "--epochs", "50"]
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,9 @@ def _folder(monkeypatch, tmp_path):
 
 @pytest.fixture
 def _engine(monkeypatch):
+    """A stand-in for the training, and no plots: both have tests of their own."""
     monkeypatch.setattr(ensemble, "train_ensemble", fake_engine.train_ensemble)
+    monkeypatch.setattr(plots, "figures", lambda result: {})
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["study", "--help"], ["--version"], []])

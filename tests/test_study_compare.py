@@ -161,7 +161,7 @@ def test_interrupted(monkeypatch):
     monkeypatch.setattr(ensemble, "train_ensemble", train_ensemble)
     result = compare(**QUICK)
     assert result.interrupted
-    assert "20 of 50 epochs (interrupted)" in str(result)
+    assert "20 of 50 epochs (interrupted)" in " ".join(str(result).split())
     assert any("after epoch 20" in note for note in result.notes)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import fake_engine
 from edgewise.errors import EdgewiseError
-from edgewise.study import compare
+from edgewise.study import compare, plots
 from edgewise.study.plots import _spread, figures
 from edgewise.study.report import prepare_folder
 from edgewise.training import ensemble
@@ -25,9 +25,22 @@ def _engine(monkeypatch):
     monkeypatch.setattr(ensemble, "train_ensemble", fake_engine.train_ensemble)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def result():
-    return compare(schemes="published", seeds=8, epochs=50)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensemble, "train_ensemble", fake_engine.train_ensemble)
+        return compare(schemes="published", seeds=8, epochs=50)
+
+
+@pytest.fixture(scope="module")
+def page(result, tmp_path_factory):
+    """The report with its plots, written once."""
+    return result.save(tmp_path_factory.mktemp("report") / "deep" / "out").out
+
+
+@pytest.fixture
+def _no_plots(monkeypatch):
+    monkeypatch.setattr(plots, "figures", lambda result: {})
 
 
 class Page(HTMLParser):
@@ -56,38 +69,33 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_every_file_is_written(result, tmp_path):
-    pytest.importorskip("matplotlib")
-    out = tmp_path / "deep" / "out"
-    assert result.save(out).out == out
+def test_every_file_is_written(page):
     pictures = {f"{name}.{kind}" for name in ("loss", "scores", "fit") for kind in ("png", "svg")}
-    assert {path.name for path in out.iterdir()} == {"results.json", "report.html"} | pictures
-    for path in out.glob("*.png"):
+    assert {path.name for path in page.iterdir()} == {"results.json", "report.html"} | pictures
+    for path in page.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
-    for path in out.glob("*.svg"):
+    for path in page.glob("*.svg"):
         ElementTree.fromstring(path.read_text())
-    assert json.loads((out / "results.json").read_text())["format"] == 1
+    assert json.loads((page / "results.json").read_text())["format"] == 1
 
 
-def test_the_page_needs_nothing_else(result, tmp_path):
-    pytest.importorskip("matplotlib")
-    result.save(tmp_path)
-    text = (tmp_path / "report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert page.fetched == []
+def test_the_page_needs_nothing_else(page):
+    text = (page / "report.html").read_text()
+    parsed = Page(text)
+    assert parsed.open == []
+    assert parsed.fetched == []
     assert not re.search(r"url\((?!#)|@import|<script", text)
     assert text.count("<svg") == 3
 
 
-def test_the_page_says_everything(result, tmp_path):
-    result.save(tmp_path)
-    text = (tmp_path / "report.html").read_text()
+def test_the_page_says_everything(page):
+    text = (page / "report.html").read_text()
     for part in ("Best: default", "Wilcoxon", "0.00563", "edgewise study --data published", "adam:1e-3", "glorot_fine",
                  "prefers-color-scheme", "viewport", "1/8", "Glorot(", "jaxlib", "gain fwd"):  # fmt: skip
         assert part in text, part
 
 
+@pytest.mark.usefixtures("_no_plots")
 def test_names_are_escaped(tmp_path):
     random = np.random.default_rng(0)
     path = tmp_path / "d.csv"
@@ -106,15 +114,14 @@ def test_dollars_in_names_are_no_formulas(tmp_path):
     assert (tmp_path / "o" / "fit.png").exists()
 
 
-def test_classification_has_confusion_matrices(tmp_path):
+def test_classification_has_confusion_matrices():
     pytest.importorskip("sklearn")
-    pytest.importorskip("matplotlib")
-    result = compare("wine", schemes="published", seeds=8, epochs=20, out=tmp_path)
-    assert result.out == tmp_path
+    result = compare("wine", schemes="default,glorot", seeds=8, epochs=20)
     axes = figures(result)["fit"].axes[0]
     assert sum(int(text.get_text()) for text in axes.texts) == len(result.task.X_test)
 
 
+@pytest.mark.usefixtures("_no_plots")
 def test_interrupted_is_marked(monkeypatch, tmp_path):
     def train_ensemble(*arguments, **keywords):
         result = fake_engine.train_ensemble(*arguments, **keywords)
@@ -154,6 +161,7 @@ def test_without_matplotlib(result, monkeypatch, tmp_path):
     assert "edgewise[plot]" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("_no_plots")
 def test_results_come_first_and_files_are_whole(result, monkeypatch, tmp_path):
     """The disk fills up after the first file: results.json is there, and no half of anything else."""
     replace, done = os.replace, []
@@ -188,6 +196,7 @@ def test_a_file_in_the_way(tmp_path):
         prepare_folder(tmp_path / "out")
 
 
+@pytest.mark.usefixtures("_no_plots")
 def test_saving_twice_needs_force(result, tmp_path):
     result.save(tmp_path)
     with pytest.raises(EdgewiseError, match="--force"):

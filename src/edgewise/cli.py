@@ -130,8 +130,8 @@ def _study(arguments: argparse.Namespace) -> int:
     residual = None if arguments.residual.lower() == "none" else arguments.residual
     from edgewise.study.tasks import resolve_task
 
-    task = resolve_task(given.get("csv", given.get("data")), target=given.get("target"), task=given.get("task"))
     _enable_compilation_cache()
+    task = resolve_task(given.get("csv", given.get("data")), target=given.get("target"), task=given.get("task"))
     from edgewise.study.experiment import compare
 
     comparison = compare(
@@ -200,11 +200,11 @@ def _free_folder() -> Path:
 def _enable_compilation_cache() -> None:
     """Keep compiled programs in the user's cache folder: compiling costs more than a small study.
 
-    ``EDGEWISE_CACHE_DIR`` names another folder, or ``0`` for none; JAX's own setting goes first.  A folder that
-    cannot be written to is passed over in silence, since only time is lost.
+    ``EDGEWISE_CACHE_DIR`` names another folder, or ``0`` for none; JAX's own setting goes first, and so does that of a
+    program that has imported JAX already.  A folder that cannot be written to is passed over, since only time is lost.
     """
     place = os.environ.get("EDGEWISE_CACHE_DIR", "")
-    if place == "0" or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    if place == "0" or "jax" in sys.modules or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     folder = Path(place) if place else Path(caches) / "edgewise"
@@ -214,10 +214,9 @@ def _enable_compilation_cache() -> None:
             return
     except OSError:
         return
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    # JAX reads these when it is imported, which is later, or never if the input is bad.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.1")
 
 
 if __name__ == "__main__":

@@ -95,11 +95,14 @@ def published() -> FunctionData:
     import jax
     import jax.numpy as jnp
 
-    first, second = jax.random.split(jax.random.PRNGKey(42))
-    x1 = jax.random.uniform(first, (1000,), jnp.float32, -1, 1)
-    x2 = jax.random.uniform(second, (1000,), jnp.float32, -1, 1)
-    X = np.stack([x1, x2], axis=1)
-    y = np.asarray(x1**2 + 2 * jnp.exp(x2))[:, None]
+    @jax.jit  # one program to compile instead of one an operation
+    def draw() -> jax.Array:
+        keys = jax.random.split(jax.random.PRNGKey(42))
+        return jnp.stack([jax.random.uniform(key, (1000,), jnp.float32, -1, 1) for key in keys], axis=1)
+
+    X = np.asarray(draw())
+    x, y = X.astype(np.float64).T
+    y = (x**2 + 2 * np.exp(y)).astype(np.float32)[:, None]
     order = np.random.RandomState(42).permutation(1000)
     test, train = order[:200], order[200:]
     return FunctionData(X[train], y[train], X[test], y[test])

@@ -134,13 +134,15 @@ class Comparison:
 
     @property
     def headline(self) -> str:
-        """What was compared, in one line."""
+        """What was compared and what the scores are, in one line."""
         s = self.settings
         widths = ", ".join(str(width) for width in s["widths"])
         done = (
             f"{self.completed} of {s['epochs']} epochs (interrupted)" if self.interrupted else f"{s['epochs']} epochs"
         )
-        return f"{self.task.name} · [{widths}] {s['basis']} · {s['optimizer']} · {done} · {len(self.seeds)} seeds"
+        seeds = f"{len(self.seeds)} {'seed' if len(self.seeds) == 1 else 'seeds'}"
+        what = f"{self.task.name} · [{widths}] {s['basis']} · {s['optimizer']} · {done} · {seeds}"
+        return f"{what} · {self.task.score_name}"
 
     def table(self) -> Table:
         """The table as a ``rich.table.Table``, best scheme first."""
@@ -163,9 +165,8 @@ class Comparison:
 
     def columns(self) -> list[str]:
         """Headings of the table."""
-        score = self.task.score_name
-        headings = ["scheme", f"{score}, median", "quartiles", "best", "worst", "diverged", "gain fwd", "gain bwd", "p"]
-        return headings + (["published (one seed)"] if self.task.reference else [])
+        headings = ["scheme", "median", "quartiles", "best", "worst", "diverged", "gain fwd", "gain bwd", "p"]
+        return headings + (["published"] if self.task.reference else [])
 
     def cells(self) -> list[list[str]]:
         """Cells of the table, a list per scheme, the best first."""
@@ -174,7 +175,7 @@ class Comparison:
             line = [
                 row.scheme,
                 show(row.median),
-                f"{show(row.q25)} to {show(row.q75)}",
+                f"{show(row.q25)}–{show(row.q75)}",
                 show(row.best),
                 show(row.worst),
             ]
