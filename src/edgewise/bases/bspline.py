@@ -68,8 +68,8 @@ class BSpline(Basis):
         return low + steps * (high - low)
 
     def breakpoints(self):
-        k = self.degree
-        return self._all_knots()[k:-k]
+        knots = self._all_knots()
+        return knots if self.extrapolate == "zero" else knots[self.degree : -self.degree]
 
     def default_std(self, fan_in, modes):
         return 0.1, "normal"

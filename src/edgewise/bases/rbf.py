@@ -25,10 +25,14 @@ _KERNELS = {
 }
 
 
+def even_points(size: int, domain: tuple[float, float]) -> np.ndarray:
+    """``size`` evenly spaced points, ends included, or the middle: float64 ``[size]``."""
+    return np.linspace(*domain, size) if size > 1 else np.array([sum(domain) / 2])
+
+
 def even_centres(n_in: int, size: int, domain: tuple[float, float]):
-    """``size`` evenly spaced centres for each of ``n_in`` nodes, ends included: ``[n_in, size]``."""
-    centres = np.linspace(*domain, size) if size > 1 else np.array([sum(domain) / 2])
-    return jnp.asarray(np.tile(centres, (n_in, 1)), float)
+    """The same for each of ``n_in`` nodes: ``[n_in, size]``."""
+    return jnp.asarray(np.tile(even_points(size, domain), (n_in, 1)), float)
 
 
 def spacing(size: int, domain: tuple[float, float]) -> float:
@@ -73,3 +77,7 @@ class RBF(Pointwise):
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"
+
+    def breakpoints(self):
+        matern = self.kernel.startswith("matern")  # |x - centre| has a kink
+        return even_points(self.size, self.domain) if matern else None

@@ -67,7 +67,5 @@ class ReLUBump(Pointwise):
         return (positive_part((end - x) * scale) * positive_part((x - start) * scale)) ** self.order
 
     def breakpoints(self):
-        knots = np.concatenate([self._starts(), self._starts() + (self.degree + 1) * self._cell])
-        low, high = self.domain
-        inner = np.unique(np.round((knots - low) / self._cell))
-        return low + self._cell * inner[(inner >= 0) & (inner <= self.intervals)]
+        cells = np.arange(-self.degree, self.intervals + self.degree + 1)  # starts and ends alike
+        return self.domain[0] + self._cell * cells

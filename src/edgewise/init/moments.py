@@ -21,6 +21,7 @@ Distribution = str | Callable[[np.ndarray], np.ndarray]
 
 _LAWS = ("uniform", "normal")
 _NODES_PER_CELL = 16  # exact for splines and bumps: polynomials of degree 31
+_MOST_NODES = 32  # in one cell; the weights at the ends of longer rules lose digits
 _NORMAL_REACH = 8.5  # the normal law beyond holds 2e-17 of the mass
 
 
@@ -94,9 +95,10 @@ def input_law(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Nodes and weights, float64 ``[n]`` each, that average over the assumed law of a layer's inputs.
 
-    Uniform: Gauss-Legendre, cell by cell where the basis has breakpoints.  Normal: the trapezoidal rule, which converges
-    exponentially there, or Gauss-Legendre by cells.  A quantile function Q: Gauss-Legendre on u with cells graded
-    towards 0 and 1.  ``sample_size`` asks for that many random points instead, from a fixed seed.
+    Uniform: composite Gauss-Legendre, its cells ending at the breakpoints of the basis.  Normal: the trapezoidal rule,
+    which converges exponentially there, or Gauss-Legendre by cells.  A quantile function Q: Gauss-Legendre on u, with
+    cells graded towards 0 and 1 and ending where Q passes the breakpoints.  ``sample_size`` asks for that many random
+    points instead, from a fixed seed.
 
     Raises ``UnknownNameError`` for an unknown law.
     """
@@ -112,14 +114,19 @@ def input_law(
         else:
             nodes = draw.uniform(low, high, sample_size) if distribution == "uniform" else draw.normal(size=sample_size)
         return nodes, np.full(sample_size, 1 / sample_size)
+    cells = -(-(64 + 4 * basis.size) // _MOST_NODES)  # that smooth functions call for
     if callable(distribution):
-        tail = 0.5 ** np.arange(1, 50.0)
-        u, weights = _by_cells(np.concatenate([[0], tail[::-1], 1 - tail[1:], [1]]), _NODES_PER_CELL)
-        return np.asarray(distribution(u), np.float64), weights
-    smooth_nodes = 64 + 4 * basis.size
+        tail = 0.5 ** np.arange(2, 50.0)
+        middle = np.linspace(0.25, 0.75, 1 + cells)
+        kinks = [] if breaks is None else _inverse(distribution, breaks)
+        u, weights = _by_cells(np.unique([0, *tail, *middle, *kinks, *(1 - tail), 1]), _NODES_PER_CELL)
+        return np.asarray(distribution(np.minimum(u, np.nextafter(1, 0))), np.float64), weights
     if distribution == "uniform":
-        edges = np.array([low, high]) if breaks is None else np.unique(np.clip([low, high, *breaks], low, high))
-        nodes, weights = _by_cells(edges, max(_NODES_PER_CELL, -(-smooth_nodes // (len(edges) - 1))))
+        edges = np.linspace(low, high, 1 + cells)
+        if breaks is None:
+            nodes, weights = _by_cells(edges, _MOST_NODES)
+        else:
+            nodes, weights = _by_cells(np.unique([*edges, *np.clip(breaks, low, high)]), _NODES_PER_CELL)
         return nodes, weights / (high - low)
     if breaks is None:
         count = int(np.ceil(2 * _NORMAL_REACH / min(0.05, 1 / basis.size)))
@@ -137,6 +144,16 @@ def _by_cells(edges: np.ndarray, nodes: int) -> tuple[np.ndarray, np.ndarray]:
     points, weights = gauss_legendre(nodes)
     half, middle = np.diff(edges)[:, None] / 2, (edges[1:] + edges[:-1])[:, None] / 2
     return (middle + half * points).ravel(), (half * weights).ravel()
+
+
+def _inverse(quantile: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Where an increasing ``quantile`` function passes ``values``, by bisection."""
+    low, high = np.zeros(len(values)), np.ones(len(values))
+    for _ in range(55):
+        middle = (low + high) / 2
+        below = np.asarray(quantile(middle)) < values
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return low
 
 
 def _equal_rows_once(value: np.ndarray) -> np.ndarray:
