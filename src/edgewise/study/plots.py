@@ -118,7 +118,7 @@ def score_figure(result: Comparison) -> Figure:
     if not result.task.higher_is_better and finite_scores.size and finite_scores.min() > 0:
         axes.set_xscale("log")
         if finite_scores.max() / finite_scores.min() < 30:
-            _plain_log_ticks(axes)
+            _plain_log_ticks(axes, finite_scores.max() / finite_scores.min())
     axes.set_xlabel(result.task.score_name)
     legend = "dot: one seed · box: quartiles · line: median" + (" · diamond: published (one seed)" if published else "")
     axes.set_title(legend, fontsize=9, color=FAINT, loc="left")
@@ -163,7 +163,7 @@ def confusion_figure(result: Comparison) -> Figure:
         matrix = np.zeros((len(classes), len(classes)), int)
         np.add.at(matrix, (result.task.y_test, predicted), 1)
         share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
         if not many:
             for (row, column), count in np.ndenumerate(matrix):
                 colour = "white" if share[row, column] > 0.6 else "#24292f" if count else "#9aa0a6"
@@ -236,11 +236,11 @@ def _spread(wanted: np.ndarray, gap: float) -> np.ndarray:
     return placed + max(0.0, -placed.min()) - max(0.0, placed.max() - 1.0)
 
 
-def _plain_log_ticks(axes: Axes) -> None:
-    """Numbers at 1, 2 and 5 of every decade, where an axis of less than two decades would show a single one."""
+def _plain_log_ticks(axes: Axes, ratio: float) -> None:
+    """Plain numbers within the decades, where an axis of less than two decades would show a single power of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio > 6 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
