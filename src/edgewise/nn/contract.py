@@ -1,4 +1,9 @@
-"""The sum over modes and inputs, in the form that the shapes call for."""
+"""The sum over modes and inputs, in the form that the shapes call for.
+
+A layer is one matrix product of ``[batch, K n_in]`` with ``[K n_in, n_out]``; the forms differ in how much of its left
+side is in memory at once, and in which axis is contiguous while the basis is evaluated.  The figures are in
+``benchmarks/README.md``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +15,9 @@ from edgewise.bases import Basis, State
 
 __all__ = ["contract"]
 
-_NARROW = 32  # up to here a product is too small to hide the evaluation of the basis, which is faster features first
+_NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
+_UNROLLED = 32  # modes beyond are evaluated by one broadcast formula: unrolled, they take seconds to compile
+_BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
 
 
 def contract(basis: Basis, x: Array, state: State, coef: Array, *, first: int = 0, precision=None) -> Array:
@@ -19,30 +26,54 @@ def contract(basis: Basis, x: Array, state: State, coef: Array, *, first: int = 
     ``first`` is the mode that ``coef`` starts from.  Every form is the same sum, and differentiates in forward mode,
     reverse mode and their compositions.
     """
-    _, n_in, n_out = coef.shape
-    if x.ndim == 2 and max(n_in, n_out) <= _NARROW:
-        return _features_first(basis, x, state, coef, first, precision)
-    return _mode_by_mode(basis, x, state, coef, first, precision)
+    modes, n_in, n_out = coef.shape
+    rows = x.reshape(-1, n_in)
+    if max(n_in, n_out) <= _NARROW:
+        form = _features_first
+    else:
+        form = _by_blocks if modes <= _UNROLLED else _at_once
+    return form(basis, rows, state, coef, first, precision).reshape(*x.shape[:-1], n_out)
 
 
-def _mode_by_mode(basis, x, state, coef, first, precision):
-    """One product a mode: the whole basis is never in memory at once."""
+def _by_blocks(basis, x, state, coef, first, precision):
+    """One product for every few modes: the whole basis is never in memory at once."""
+    modes, n_in, n_out = coef.shape
+    values = basis.modes(x, state)[first:]
+    block = max(1, _BLOCK // n_in)
     y = None
-    for m, mode in enumerate(basis.modes(x, state)[first:]):
-        term = jnp.matmul(mode, coef[m], precision=precision)
+    for start in range(0, modes, block):
+        stacked = jnp.stack(values[start : start + block], axis=-2).reshape(x.shape[0], -1)
+        term = jnp.matmul(stacked, coef[start : start + block].reshape(-1, n_out), precision=precision)
         y = term if y is None else y + term
     return y
 
 
+def _at_once(basis, x, state, coef, first, precision):
+    """One product of all modes."""
+    stacked = basis.stacked(x, state)[:, first:].reshape(x.shape[0], -1)
+    return jnp.matmul(stacked, coef.reshape(-1, coef.shape[-1]), precision=precision)
+
+
 def _features_first(basis, x, state, coef, first, precision):
     """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything."""
-    per_node = {name: 0 if value.ndim >= 2 and value.shape[0] == x.shape[-1] else None for name, value in state.items()}
+    modes, n_in, n_out = coef.shape
+    if not state:
+        values = jnp.stack(basis.modes(x.T, state)[first:])
+    else:
+        # arrays of two or more axes lead with the node, or with a group of neighbouring nodes
+        per_node = {name: 0 if value.ndim >= 2 else None for name, value in state.items()}
+        state = {
+            name: value if value.ndim < 2 or value.shape[0] == n_in else jnp.repeat(value, n_in // value.shape[0], axis=0)
+            for name, value in state.items()
+        }
 
-    def modes_of_node(x, state):
-        rows = {name: value if per_node[name] is None else value[None] for name, value in state.items()}
-        return [mode[..., 0] for mode in basis.modes(x[..., None], rows)[first:]]
+        def of_node(x, state):
+            # the samples of one node take the place of nodes, all with that node's state
+            rows = {name: value if per_node[name] is None else value[None] for name, value in state.items()}
+            if modes > _UNROLLED // 2:
+                return basis.stacked(x, rows)[first:]
+            return jnp.stack(basis.modes(x, rows)[first:])
 
-    modes = jax.vmap(modes_of_node, in_axes=(-1, per_node))(x, dict(state))
-    return jnp.tensordot(
-        coef.reshape(-1, coef.shape[-1]), jnp.concatenate(modes), axes=((0,), (0,)), precision=precision
-    ).T
+        values = jax.vmap(of_node, in_axes=(-1, per_node), out_axes=1)(x, state)
+    flat = coef.reshape(-1, n_out)
+    return jnp.tensordot(flat, values.reshape(modes * n_in, -1), axes=((0,), (0,)), precision=precision).T
