@@ -175,8 +175,8 @@ class Balanced(Scheme):
         m = self.moments(stats)
         q = m.q if self.gain is None else self.gain**2
         mu0, mu1 = (m.mu0, m.mu1) if self.per_mode else (m.mu0.mean(), m.mu1.mean())
-        basis = _two_sided(2, stats, mu0 / q, mu1)
-        return Scales(basis, _two_sided(2, stats, m.r0 / q, m.r1) if stats.residual else 0.0)
+        basis = _two_sided(2.0, stats, mu0 / q, mu1)
+        return Scales(basis, _two_sided(2.0, stats, m.r0 / q, m.r1) if stats.residual else 0.0)
 
 
 @dataclass(frozen=True)
@@ -257,7 +257,7 @@ class Custom(Scheme):
         return Scales(coef=self.coef, residual_kernel=self.residual_kernel)
 
 
-def _two_sided(numerator: float, stats: Stats, forward: Any, backward: Any) -> Any:
+def _two_sided(numerator: Any, stats: Stats, forward: Any, backward: Any) -> Any:
     """sqrt(numerator / (N (n_in forward + n_out backward)))."""
     return (numerator / (stats.terms * (stats.fan_in * forward + stats.fan_out * backward))) ** 0.5
 

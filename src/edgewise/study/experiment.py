@@ -63,7 +63,7 @@ def compare(
         out: folder for results.json, report.html and plots; ``None`` writes nothing.
         force: whether to overwrite a study in ``out``.
         progress: ``True`` shows a progress bar on the error stream; a callable gets each ``EnsembleProgress``.
-        devices: split the runs over that many devices; ``None``: one.
+        devices: split the runs over that many devices; ``None``: all there are.
 
     Returns:
         The :class:`Comparison`.  Interrupted by Ctrl-C, it holds what was finished until then.
@@ -160,11 +160,12 @@ def _train(
 
 
 def _mesh(devices: int | None) -> Any:
-    if devices is None or check_count("devices", devices) == 1:
-        return None
     import jax
 
     available = jax.devices()
+    devices = len(available) if devices is None else check_count("devices", devices)
+    if devices == 1:
+        return None
     if devices > len(available):
         raise EdgewiseError(
             f"{devices} devices were asked for, there are {len(available)}.",

@@ -204,7 +204,7 @@ class _Run:
         def step(epoch, state):
             loss, gradients = jax.value_and_grad(loss_of)(state["params"])
             updates, opt = self.tx.update(gradients, state["opt"], state["params"])
-            finite = jnp.isfinite(loss) & jnp.isfinite(optax.global_norm(gradients))
+            finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
             alive = finite & (state["diverged_at"] < 0)
             moved = {"params": optax.apply_updates(state["params"], updates), "opt": opt}
             kept = {name: state[name] for name in moved}
