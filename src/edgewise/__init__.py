@@ -1,4 +1,4 @@
-"""Kolmogorov-Arnold networks on JAX, Flax NNX and optax."""
+"""Kolmogorov-Arnold networks on JAX, Flax NNX and optax.  Everything loads when it is first used."""
 
 from __future__ import annotations
 
@@ -10,23 +10,56 @@ from edgewise.errors import EdgewiseError
 if TYPE_CHECKING:
     from edgewise import bases, compat, datasets, init, models, nn, study, testing, training
     from edgewise.bases import (
-        RBF, RSWAF, Basis, Bernstein, BSpline, Chebyshev, Fourier, Hermite, Jacobi, Legendre, Rational, ReLUBump, Sine, Wavelet
-    )  # fmt: skip
+        RBF,
+        RSWAF,
+        Basis,
+        Bernstein,
+        BSpline,
+        Chebyshev,
+        Fourier,
+        Hermite,
+        Jacobi,
+        Legendre,
+        Rational,
+        ReLUBump,
+        Sine,
+        Wavelet,
+    )
     from edgewise.models import KAN, count_parameters
     from edgewise.nn import KANLayer
 
-_MODULES = ("bases", "compat", "datasets", "init", "models", "nn", "study", "testing", "training")
-_NAMES = {
-    "bases": (
-        "RBF", "RSWAF", "Basis", "Bernstein", "BSpline", "Chebyshev", "Fourier", "Hermite", "Jacobi", "Legendre",
-        "Rational", "ReLUBump", "Sine", "Wavelet",
-    ),
-    "models": ("KAN", "count_parameters"),
-    "nn": ("KANLayer",),
-}  # fmt: skip
-_HOME = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = [
+    "KAN",
+    "RBF",
+    "RSWAF",
+    "BSpline",
+    "Basis",
+    "Bernstein",
+    "Chebyshev",
+    "EdgewiseError",
+    "Fourier",
+    "Hermite",
+    "Jacobi",
+    "KANLayer",
+    "Legendre",
+    "Rational",
+    "ReLUBump",
+    "Sine",
+    "Wavelet",
+    "bases",
+    "compat",
+    "count_parameters",
+    "datasets",
+    "init",
+    "models",
+    "nn",
+    "study",
+    "testing",
+    "training",
+]
 
-__all__ = ["EdgewiseError", *_MODULES, *_HOME]  # pyright: ignore[reportUnsupportedDunderAll]
+_HOMES = {"KAN": "models", "count_parameters": "models", "KANLayer": "nn"}
+_ROOMS = ("bases", "compat", "datasets", "init", "models", "nn", "study", "testing", "training")
 
 
 def __getattr__(name: str) -> Any:
@@ -34,12 +67,10 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("edgewise")
-    if name in _MODULES:
+    if name in _ROOMS:
         return importlib.import_module(f"edgewise.{name}")
-    if name in _HOME:
-        value = getattr(importlib.import_module(f"edgewise.{_HOME[name]}"), name)
-        globals()[name] = value
-        return value
+    if name in __all__:
+        return getattr(importlib.import_module(f"edgewise.{_HOMES.get(name, 'bases')}"), name)
     raise AttributeError(f"module 'edgewise' has no attribute {name!r}")
 
 

@@ -30,7 +30,7 @@ def negative_part(x: Array) -> Array:
 
 
 def magnitude(x: Array) -> Array:
-    """|x|, with derivative 1 at 0: even functions of |x| keep their second derivative there, unlike with ``jnp.abs``."""
+    """|x|, with derivative 1 at 0: even functions of |x| keep their second derivative, unlike with ``jnp.abs``."""
     return jnp.where(x < 0, -x, x)
 
 

@@ -97,7 +97,7 @@ def _study_options(study: argparse.ArgumentParser) -> None:
     runs.add_argument("--seeds", default=16, type=int, metavar="N", help="how many seeds")
     runs.add_argument("--epochs", default=2000, type=int, metavar="N", help="full-batch steps")
     runs.add_argument("--optimizer", default="adam:1e-3", metavar="NAME:RATE", help="optimizer and learning rate")
-    runs.add_argument("--devices", type=int, metavar="N", default=quiet, help="split the runs over N devices (all cores)")
+    runs.add_argument("--devices", type=int, metavar="N", default=quiet, help="split the runs over N devices")
     output = study.add_argument_group("output")
     output.add_argument("--out", metavar="DIR", default=quiet,
                         help=f"folder for the report (default: {OUT}, or {OUT}-2, ... where that exists)")  # fmt: skip
@@ -199,7 +199,7 @@ def _free_folder() -> Path:
 
 
 def _use_all_cores() -> None:
-    """Make every core a device of its own, each training its share of the runs; a GPU or the user's choice goes first."""
+    """Make every core a device that trains its share of the runs; a GPU or the user's choice goes first."""
     if "jax" not in sys.modules and "JAX_NUM_CPU_DEVICES" not in os.environ and "XLA_FLAGS" not in os.environ:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         os.environ["JAX_NUM_CPU_DEVICES"] = str(cores)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
 from edgewise.errors import EdgewiseError, check_keywords, unknown_name
 
@@ -69,7 +70,7 @@ class Basis(ABC):
         """All modes in one array ``[*batch, M, n_in]``; families that evaluate by broadcasting override it."""
         return jnp.stack(self.modes(x, state), axis=-2)
 
-    def __call__(self, x: Array, state: State | None = None) -> Array:
+    def __call__(self, x: ArrayLike, state: State | None = None) -> Array:
         """All modes, stacked last: ``[*batch, n_in, M]``.  Integers and booleans become the default float."""
         x = jnp.asarray(x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
@@ -90,6 +91,18 @@ class Basis(ABC):
     def breakpoints(self) -> np.ndarray | None:
         """Points where the initial functions are not smooth (quadrature splits there), or None."""
         return None
+
+    def __str__(self) -> str:
+        """Short and evaluable: the leading counts by position, and whatever else is not as by default."""
+        leading, others = True, []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            leading = leading and isinstance(value, int) and not isinstance(value, bool)
+            if leading and isinstance(field.default, int):
+                others.append(str(value))
+            elif value != field.default:
+                others.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(others)})"
 
     def __or__(self, other: Basis) -> Basis:
         """Both families side by side: the modes of ``self``, then those of ``other``."""
@@ -114,7 +127,11 @@ def from_config(config: Mapping[str, Any]) -> Basis:
         raise unknown_name("basis", config["family"], _FAMILIES)
     return family(
         **{
-            name: from_config(value) if isinstance(value, Mapping) else tuple(value) if isinstance(value, list) else value
+            name: from_config(value)
+            if isinstance(value, Mapping)
+            else tuple(value)
+            if isinstance(value, list)
+            else value
             for name, value in config.items()
             if name != "family"
         }
@@ -148,6 +165,9 @@ class Concatenated(Basis):
     @property
     def size(self) -> int:
         return self.left.size + self.right.size
+
+    def __str__(self) -> str:
+        return f"{self.left} | {self.right}"
 
     @property
     def interval(self) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from edgewise.errors import EdgewiseError, check_count
 
 __all__ = ["Bernstein"]
 
-_MAX_DEGREE = 128  # binomials beyond leave float32
+_MAX_DEGREE = 100  # C(100, 50) = 1e29 leaves room in float32 for the derivatives of the powers
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Bernstein(Basis):
     """b_m(t) = C(n, m) u^m (1 - u)^(n - m), u = (1 + t) / 2, m = 0..n: a partition of unity on [-1, 1].
 
     Args:
-        degree: n; the family has n + 1 modes, all of degree n. At most 128.
+        degree: n; the family has n + 1 modes, all of degree n. At most 100.
         squash: "tanh", "affine" (the domain to [-1, 1]) or None.
         domain: interval of the inputs.
     """
@@ -34,7 +34,7 @@ class Bernstein(Basis):
         if check_count("Bernstein: degree", self.degree) > _MAX_DEGREE:
             raise EdgewiseError(
                 f"Bernstein(degree={self.degree}) is above {_MAX_DEGREE}.",
-                "its binomial coefficients leave float32.",
+                "its binomial coefficients, or their products with derivatives, leave float32.",
                 "use Chebyshev or a B-spline for so many modes.",
             )
         check_squash("Bernstein", self.squash, self.domain)

@@ -33,9 +33,9 @@ class BSpline(Basis):
             (the B-splines themselves, which fade to 0 over k cells beyond the domain).
         knots: "uniform" or "free".
 
-    State, per input node: ``ends`` ``[n_in, 2]``, the domain of a uniform grid, or ``knots`` ``[n_in, G + 2k + 1]``, all
-    knots of a free one in increasing order.  Uniform knots use the cardinal closed form (Schoenberg 1946), free ones the
-    Cox-de Boor recurrence (de Boor 1972).  As a basis of KANs: Liu et al., arXiv 2404.19756.
+    State, per input node: ``ends`` ``[n_in, 2]``, the domain of a uniform grid, or ``knots`` ``[n_in, G + 2k + 1]``,
+    all knots of a free one in increasing order.  Uniform knots use the cardinal closed form (Schoenberg 1946), free
+    ones the Cox-de Boor recurrence (de Boor 1972).  As a basis of KANs: Liu et al., arXiv 2404.19756.
     """
 
     degree: int = 3
@@ -46,7 +46,9 @@ class BSpline(Basis):
 
     def __post_init__(self):
         if check_count("BSpline: degree", self.degree) > _MAX_DEGREE:
-            raise EdgewiseError(f"BSpline(degree={self.degree}) is above {_MAX_DEGREE}.", do="use degree=3, or Chebyshev.")
+            raise EdgewiseError(
+                f"BSpline(degree={self.degree}) is above {_MAX_DEGREE}.", do="use degree=3, or Chebyshev."
+            )
         check_count("BSpline: intervals", self.intervals)
         check_domain("BSpline", self.domain)
         check_choice("extrapolate of BSpline:", self.extrapolate, ("linear", "clip", "zero"))

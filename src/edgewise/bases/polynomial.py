@@ -23,9 +23,9 @@ _PLAIN_DEGREE = 6  # up to here the plain recurrence is exact enough (7e-6 after
 class OrthogonalPolynomials(Basis):
     """Jacobi polynomials P_0, ..., P_degree, each times a constant; a family names ``exponents`` and ``end_values``.
 
-    Evaluated by their three-term recurrence (DLMF 18.9.1); for high degrees in differences anchored at the nearer end of
-    the interval (Reinsch's modification, Oliver 1977), which keeps float32 errors near n eps where the plain recurrence,
-    and the rounding of a squashed point, have n^2 eps.
+    Evaluated by their three-term recurrence (DLMF 18.9.1); for high degrees in differences anchored at the nearer end
+    of the interval (Reinsch's modification, Oliver 1977), which keeps float32 errors near n eps where the plain
+    recurrence, and the rounding of a squashed point, have n^2 eps.
     """
 
     has_constant: ClassVar[bool] = True
@@ -59,7 +59,8 @@ class OrthogonalPolynomials(Basis):
         ratios = _ratios_to_end(ends, alpha, beta, self.degree)
         scales, mirrored = self.end_values(alpha), self.end_values(beta)
         return [
-            r * _by_side(ends, scales[n], (-1) ** n * mirrored[n]) if n else jnp.ones_like(x) for n, r in enumerate(ratios)
+            r * _by_side(ends, scales[n], (-1) ** n * mirrored[n]) if n else jnp.ones_like(x)
+            for n, r in enumerate(ratios)
         ]
 
     def default_std(self, fan_in, modes):
@@ -77,7 +78,11 @@ def _recurrence(t: Array, alpha: float, beta: float, end_values: np.ndarray) -> 
         if n == 0:
             values.append(t if (slope, offset) == (1, 0) else factor)
             continue
-        before = values[n - 1] if (ratio := float(c * growth * end_values[n] / end_values[n - 1])) == 1 else ratio * values[n - 1]
+        before = (
+            values[n - 1]
+            if (ratio := float(c * growth * end_values[n] / end_values[n - 1])) == 1
+            else ratio * values[n - 1]
+        )
         values.append(factor * values[n] - before)
     return values
 

@@ -103,7 +103,7 @@ def _horner(coefficients, x):
 
 
 def _fit(shape, p: int, q: int) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficients of P / (1 + |Q|) that follow ``shape`` on [-3, 3], by linearized least squares with an even Q >= 0."""
+    """Coefficients of P / (1 + |Q|) that follow ``shape`` on [-3, 3], by linearized least squares, Q even and >= 0."""
     x = np.linspace(-3, 3, 241)
     y = shape(x)
     powers = np.arange(2, q + 1, 2)
@@ -111,5 +111,7 @@ def _fit(shape, p: int, q: int) -> tuple[np.ndarray, np.ndarray]:
     solution = np.linalg.lstsq(design, y, rcond=None)[0]
     b = np.zeros(q)
     b[powers - 1] = np.maximum(solution[p + 1 :], 0)
-    a = np.linalg.lstsq(x[:, None] ** np.arange(p + 1) / (1 + x[:, None] ** np.arange(1, q + 1) @ b)[:, None], y, rcond=None)[0]
+    a = np.linalg.lstsq(
+        x[:, None] ** np.arange(p + 1) / (1 + x[:, None] ** np.arange(1, q + 1) @ b)[:, None], y, rcond=None
+    )[0]
     return a, b

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import factorial
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from edgewise._numerics import sincos
+from edgewise._numerics import sinc, sincos
 from edgewise.bases.base import Pointwise
 from edgewise.errors import check_count
 
 __all__ = ["Sine"]
+
+_MEAN_SERIES = [(-1) ** j / factorial(j + 1) for j in range(11)]
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Sine(Pointwise):
     Args:
         size: number of sines.
 
-    State, trained, shared by the input nodes: ``frequency`` ``[size]``, drawn from N(0, 1), and ``phase`` ``[size]``, 0.
+    State, trained, shared by the input nodes: ``frequency`` ``[size]``, from N(0, 1), and ``phase`` ``[size]``, 0.
     Guilhoto and Perdikaris, ActNet, arXiv 2410.01990, equations 6 to 8, in a form that stays finite as w goes to 0.
     """
 
@@ -46,17 +49,20 @@ class Sine(Pointwise):
         sin_p, cos_p = sincos(phase)
         half = jnp.exp(-square / 2)
         variance = _exponential_mean(square) * (cos_p * cos_p * half * half - jnp.expm1(-square) / 2)
-        scale = sign / jnp.sqrt(variance + 1e-12)
+        # 1e-12 in float32; the variance itself goes to 0 where w and cos p do
+        scale = sign / jnp.sqrt(variance + float(jnp.finfo(x.dtype).resolution) ** 2)
         shift = sin_p * frequency * _exponential_mean(square / 2) / 2
         turn = frequency * x / 2
         sin_t, cos_t = sincos(turn)
-        small = jnp.abs(turn) < 1e-2
-        sine_over = x * jnp.where(small, 1 - turn * turn / 6, sin_t / jnp.where(small, 1.0, turn))
-        return scale * (sine_over * (cos_p * cos_t - sin_p * sin_t) + shift)
+        return scale * (x * sinc(turn) * (cos_p * cos_t - sin_p * sin_t) + shift)
 
 
 def _exponential_mean(z):
-    """(1 - exp(-z)) / z, 1 at 0."""
-    small = jnp.abs(z) < 1e-3
+    """(1 - exp(-z)) / z, 1 at 0; by its Taylor series for z < 0.1, where the derivatives of the quotient cancel."""
+    small = jnp.abs(z) < 0.1
+    near = jnp.where(small, z, 0.0)
+    series = jnp.full_like(z, _MEAN_SERIES[-1])
+    for coefficient in _MEAN_SERIES[-2::-1]:
+        series = series * near + coefficient
     safe = jnp.where(small, 1.0, z)
-    return jnp.where(small, 1 - z / 2 + z * z / 6, -jnp.expm1(-safe) / safe)
+    return jnp.where(small, series, -jnp.expm1(-safe) / safe)

@@ -32,8 +32,10 @@ FAMILIES: dict[str, type[Basis]] = {family.__name__.lower(): family for family i
 def parse(text: str) -> Basis:
     """The family that ``text`` spells: ``name``, then after a colon its arguments, positional or ``key=value``.
 
-    ``"chebyshev:5"``, ``"bspline:3,20"``, ``"rbf:8,kernel=matern32"``, ``"chebyshev:5,squash=none"``; families joined by
-    ``|`` are concatenated.  Raises ``UnknownNameError`` for an unknown family or argument, ``EdgewiseError`` otherwise.
+    ``"chebyshev:5"``, ``"bspline:3,20"``, ``"rbf:8,kernel=matern32"``, ``"chebyshev:5,squash=none"``; families joined
+    by ``|`` are concatenated.
+
+    Raises ``UnknownNameError`` for an unknown family or argument, ``EdgewiseError`` for a bad value.
     """
     first, *others = (_parse_one(part.strip()) for part in text.split("|"))
     for other in others:

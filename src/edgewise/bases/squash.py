@@ -52,7 +52,8 @@ def check_domain(family: str, domain: tuple[float, float]) -> tuple[float, float
         valid = False
     if not valid:
         raise EdgewiseError(
-            f"{family}(domain={domain!r}) is not an interval.", do="pass two finite numbers, the lower one first: (-1, 1)."
+            f"{family}(domain={domain!r}) is not an interval.",
+            do="pass two finite numbers, the lower one first: (-1, 1).",
         )
     return low, high
 

@@ -71,7 +71,7 @@ class Wavelet(Pointwise):
         width: scale at the start; None takes the distance between shifts.
 
     State, trained, per input node: ``shift`` and ``scale``, ``[n_in, size]``.
-    As a basis of KANs: Bozorgasl and Chen, Wav-KAN, arXiv 2405.12832.  Mother wavelets: Daubechies, Ten Lectures (1992).
+    As a basis of KANs: Bozorgasl and Chen, Wav-KAN, arXiv 2405.12832.  Mother wavelets: Daubechies (1992).
     """
 
     trained: ClassVar[tuple[str, ...]] = ("shift", "scale")

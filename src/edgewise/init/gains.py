@@ -12,7 +12,7 @@ __all__ = ["Gain", "gains", "gains_of"]
 
 
 class Gain(NamedTuple):
-    """``forward`` = Var(y) / Var(x) and ``backward`` = Var(dL/dx) / Var(dL/dy) of one layer, in expectation over its draws."""
+    """``forward`` = Var(y) / Var(x), ``backward`` = Var(dL/dx) / Var(dL/dy) of one layer, expected over its draws."""
 
     forward: float
     backward: float

@@ -19,7 +19,7 @@ __all__ = ["Distribution", "Moments", "input_law"]
 Distribution = str | Callable[[np.ndarray], np.ndarray]
 """Law of the inputs: "uniform" on the basis' interval, "normal", or a quantile function of an array in (0, 1)."""
 
-_LAWS = ("uniform", "normal")
+LAWS = ("uniform", "normal")
 _NODES_PER_CELL = 16  # exact for splines and bumps: polynomials of degree 31
 _MOST_NODES = 32  # in one cell; the weights at the ends of longer rules lose digits
 _NORMAL_REACH = 8.5  # the normal law beyond holds 2e-17 of the mass
@@ -103,7 +103,7 @@ def input_law(
     Raises ``UnknownNameError`` for an unknown law.
     """
     if not callable(distribution):
-        check_choice("distribution", distribution, _LAWS)
+        check_choice("distribution", distribution, LAWS)
     low, high = basis.interval
     breaks = basis.breakpoints()
     if sample_size is not None:

@@ -13,8 +13,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywords, check_positive
-from edgewise.init.moments import Distribution, Moments
+from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count, check_keywords, check_positive
+from edgewise.init.moments import LAWS, Distribution, Moments
 
 __all__ = [
     "SCHEMES",
@@ -104,6 +104,8 @@ class Scheme:
         return super().__new__(cls)
 
     def __post_init__(self):
+        if not callable(self.distribution):
+            check_choice("distribution", self.distribution, LAWS)
         if self.gain is not None:
             check_positive(f"{type(self).__name__}: gain", self.gain)
         if self.sample_size is not None:
@@ -140,7 +142,7 @@ class LeCun(Scheme):
 
 @dataclass(frozen=True)
 class Glorot(Scheme):
-    """Forward and backward variance together: gain sqrt(2 / (N (n_in mean mu0 + n_out mean mu1))) (arXiv 2509.03417)."""
+    """Both variances together: gain sqrt(2 / (N (n_in mean mu0 + n_out mean mu1))) (arXiv 2509.03417)."""
 
     def __call__(self, stats: Stats) -> Scales:
         m = self.moments(stats)
@@ -151,7 +153,7 @@ class Glorot(Scheme):
 
 @dataclass(frozen=True)
 class GlorotFine(Scheme):
-    """One scale per mode: gain sqrt(1 / (N (n_in mu0_m + n_out mu1_m))); the residual as in Glorot (arXiv 2510.23501)."""
+    """One scale per mode: gain sqrt(1 / (N (n_in mu0_m + n_out mu1_m))); residual as in Glorot (arXiv 2510.23501)."""
 
     def __call__(self, stats: Stats) -> Scales:
         m = self.moments(stats)
@@ -245,7 +247,7 @@ class LowestModeFirst(Scheme):
 
 @dataclass(frozen=True, eq=False)
 class Custom(Scheme):
-    """Arrays of the user's: ``coef`` ``[K, n_in, n_out]`` and ``residual_kernel`` ``[n_in, n_out]`` (shapes are checked)."""
+    """Arrays of the user's, shapes checked: ``coef`` ``[K, n_in, n_out]``, ``residual_kernel`` ``[n_in, n_out]``."""
 
     coef: Any = None
     residual_kernel: Any = None
@@ -266,7 +268,9 @@ def _check_array(name: str, value: Any, expected: tuple[int, ...]) -> None:
     shape = None if value is None else np.shape(value)
     if shape != expected:
         raise ShapeError(
-            f"Custom({name}=...) has shape {shape}, expected {expected}." if shape else f"Custom({name}=...) is missing.",
+            f"Custom({name}=...) has shape {shape}, expected {expected}."
+            if shape is not None
+            else f"Custom({name}=...) is missing.",
             "a layer's coefficients are [modes kept, n_in, n_out]; a bias makes it drop a constant mode.",
             f"pass an array of shape {expected}.",
         )

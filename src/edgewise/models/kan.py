@@ -6,22 +6,22 @@ import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
 
 from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywords
-from edgewise.init import SCHEMES, resolve
-from edgewise.nn import KANLayer
+from edgewise.init import SCHEMES
+from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.residuals import residual_name
 
 __all__ = ["KAN", "count_parameters"]
 
 _LAYER_OPTIONS = tuple(
-    name for name in inspect.signature(KANLayer.__init__).parameters if name not in ("self", "n_in", "n_out", "basis", "rngs")
+    name
+    for name in inspect.signature(KANLayer.__init__).parameters
+    if name not in ("self", "n_in", "n_out", "basis", "rngs")
 )
 
 
@@ -43,7 +43,12 @@ class KAN(nnx.Module):
     """
 
     def __init__(
-        self, widths: Sequence[int], basis: Basis | Sequence[Basis] | None = None, *, rngs: nnx.Rngs, **layer_options: Any
+        self,
+        widths: Sequence[int],
+        basis: Basis | Sequence[Basis] | None = None,
+        *,
+        rngs: nnx.Rngs,
+        **layer_options: Any,
     ):
         check_keywords("KAN", layer_options, _LAYER_OPTIONS)
         widths = _check_widths(widths)
@@ -103,14 +108,11 @@ class KAN(nnx.Module):
     def __repr__(self) -> str:
         bases = list(dict.fromkeys(repr(layer.basis) for layer in self.layers))
         residual = residual_name(self.layers[0].residual)
-        return f"KAN({list(self.widths)}, {', '.join(bases)}, residual={residual}, {count_parameters(self):,} parameters)"
+        return (
+            f"KAN({list(self.widths)}, {', '.join(bases)}, residual={residual}, {count_parameters(self):,} parameters)"
+        )
 
     __str__ = __repr__
-
-
-def count_parameters(model: nnx.Module) -> int:
-    """Number of trained scalars (``nnx.Param``) in a model or a layer; grids do not count."""
-    return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def _check_widths(widths: Any) -> list[int]:

@@ -1,7 +1,7 @@
 """Layers."""
 
-from edgewise.nn.layer import KANLayer
+from edgewise.nn.layer import KANLayer, count_parameters
 from edgewise.nn.residuals import RESIDUALS
 from edgewise.nn.variables import Grid
 
-__all__ = ["RESIDUALS", "Grid", "KANLayer"]
+__all__ = ["RESIDUALS", "Grid", "KANLayer", "count_parameters"]

@@ -63,14 +63,16 @@ def _features_first(basis, x, state, coef, first, precision):
         # arrays of two or more axes lead with the node, or with a group of neighbouring nodes
         per_node = {name: 0 if value.ndim >= 2 else None for name, value in state.items()}
         state = {
-            name: value if value.ndim < 2 or value.shape[0] == n_in else jnp.repeat(value, n_in // value.shape[0], axis=0)
+            name: value
+            if value.ndim < 2 or value.shape[0] == n_in
+            else jnp.repeat(value, n_in // value.shape[0], axis=0)
             for name, value in state.items()
         }
 
         def of_node(x, state):
             # the samples of one node take the place of nodes, all with that node's state
             rows = {name: value if per_node[name] is None else value[None] for name, value in state.items()}
-            if modes > _UNROLLED // 2:
+            if modes > _UNROLLED:
                 return basis.stacked(x, rows)[first:]
             return jnp.stack(basis.modes(x, rows)[first:])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -16,10 +17,10 @@ from edgewise.errors import EdgewiseError, ShapeError, check_count
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
-from edgewise.nn.residuals import PicklesResidual, Residual, resolve_residual
+from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
 from edgewise.nn.variables import Grid
 
-__all__ = ["KANLayer"]
+__all__ = ["KANLayer", "count_parameters"]
 
 
 class KANLayer(PicklesResidual):
@@ -71,19 +72,19 @@ class KANLayer(PicklesResidual):
         self.residual = resolve_residual(residual)
         self.dtype, self.param_dtype, self.precision = dtype, param_dtype, precision
         self.first_mode = int(bias and self.basis.has_constant)
-        grid_key, key = jax.random.split(_params_key(rngs))
+        key = _params_key(rngs)
         self.basis_state = nnx.Dict(
             {
-                name: (nnx.Param if name in self.basis.trained else Grid)(jnp.asarray(value, param_dtype))
-                for name, value in self.basis.init(self.n_in, key=grid_key).items()
+                name: (nnx.Param if name in self.basis.trained else Grid)(_array(value, param_dtype))
+                for name, value in self.basis.init(self.n_in, key=key).items()
             }
         )
         scales = self.init(self.stats)
         coef, kernel = _draw(key, scales, self.stats)
-        self.coef = nnx.Param(jnp.asarray(coef, param_dtype))
-        self.residual_kernel = nnx.Param(jnp.asarray(kernel, param_dtype)) if self.residual else None
-        self.edge_scale = nnx.Param(jnp.asarray(np.ones((n_in, n_out)), param_dtype)) if edge_scale else None
-        self.bias = nnx.Param(jnp.asarray(np.zeros(n_out), param_dtype)) if bias else None
+        self.coef = nnx.Param(_array(coef, param_dtype))
+        self.residual_kernel = nnx.Param(_array(kernel, param_dtype)) if self.residual else None
+        self.edge_scale = nnx.Param(_array(np.ones((n_in, n_out)), param_dtype)) if edge_scale else None
+        self.bias = nnx.Param(_array(np.zeros(n_out), param_dtype)) if bias else None
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_in]`` to ``[*batch, n_out]``.  Integers and booleans become ``param_dtype``.
@@ -99,7 +100,7 @@ class KANLayer(PicklesResidual):
         return y if bias is None else y + bias
 
     def edges(self, x: Any) -> Array:
-        """Every edge function on its own, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum + b."""
+        """Every edge function, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum, + b."""
         x, state, (coef, kernel, scale, _) = self._promoted(x)
         modes = self.basis.stacked(x, state)[..., self.first_mode :, :]
         y = jnp.einsum("...mi,mio->...io", modes, coef if scale is None else coef * scale, precision=self.precision)
@@ -131,6 +132,12 @@ class KANLayer(PicklesResidual):
             moments=moments,
         )
 
+    def __repr__(self) -> str:
+        count = f"{count_parameters(self):,} parameters"
+        return f"KANLayer({self.n_in}, {self.n_out}, {self.basis}, residual={residual_name(self.residual)}, {count})"
+
+    __str__ = __repr__
+
     def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Array | None, ...]]:
         """Checked input, state of the basis, and parameters, in the dtype of the computation."""
         x = jnp.asarray(x)
@@ -145,6 +152,11 @@ class KANLayer(PicklesResidual):
         values = [None if (variable := getattr(self, name)) is None else variable[...] for name in names]
         x, *values = dtypes.promote_dtype((x, *values), dtype=self.dtype)
         return x, {name: variable[...] for name, variable in self.basis_state.items()}, tuple(values)
+
+
+def count_parameters(model: nnx.Module) -> int:
+    """Number of trained scalars (``nnx.Param``) in a model or a layer; grids do not count."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
 
 
 def _check_basis(basis: Any) -> Basis:
@@ -162,13 +174,18 @@ def _params_key(rngs: Any) -> Array:
     return rngs.params()
 
 
+def _array(value: Any, dtype: Any) -> Array:
+    """``value`` as an array of the dtype; NumPy converts what is NumPy's, since every eager operation is compiled."""
+    return jnp.asarray(value.astype(dtype) if isinstance(value, np.ndarray) else value, dtype)
+
+
 def _draw(key: Array, scales: Scales, stats: Stats) -> tuple[Any, Any]:
-    """Coefficients ``[K, n_in, n_out]`` and residual kernel ``[n_in, n_out]``, drawn in one go where the laws agree."""
+    """Coefficients ``[K, n_in, n_out]`` and residual kernel ``[n_in, n_out]``."""
     nodes = (stats.fan_in, stats.fan_out)
     coef, kernel = scales.coef, scales.residual_kernel
     if coef is None:
         std = scales.basis if np.ndim(scales.basis) == 0 else scales.basis[:, None, None]
-        coef = draw_units(key, (stats.modes, *nodes), scales.basis_law) * std
+        coef = draw_units(key, 1, (stats.modes, *nodes), scales.basis_law) * std
     if kernel is None and stats.residual:
-        kernel = draw_units(jax.random.fold_in(key, 1), nodes, scales.residual_law) * scales.residual
+        kernel = draw_units(key, 2, nodes, scales.residual_law) * scales.residual
     return coef, kernel

@@ -12,7 +12,7 @@ from jax import Array
 
 from edgewise.errors import EdgewiseError, check_choice
 
-__all__ = ["RESIDUALS", "PicklesResidual", "Residual", "resolve_residual", "residual_name"]
+__all__ = ["RESIDUALS", "PicklesResidual", "Residual", "residual_name", "resolve_residual"]
 
 Residual = Callable[[Array], Array]
 
@@ -66,7 +66,7 @@ def residual_name(residual: Residual | None) -> str | None:
 
 
 class PicklesResidual(nnx.Module):
-    """A module with a ``residual``, which is pickled by its name: pickle refuses compiled functions such as ``nnx.silu``."""
+    """A module with a ``residual``, pickled by its name: pickle refuses compiled functions such as ``nnx.silu``."""
 
     residual: Residual | None
 
@@ -74,8 +74,9 @@ class PicklesResidual(nnx.Module):
         return super().__getstate__() | {"residual": _by_name(self.residual)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        residual = state["residual"]
-        super().__setstate__(state | {"residual": resolve_residual(residual) if isinstance(residual, str) else residual})
+        if isinstance(state["residual"], str):
+            state = state | {"residual": resolve_residual(state["residual"])}
+        super().__setstate__(state)
 
 
 def _by_name(residual: Residual | None) -> Residual | str | None:

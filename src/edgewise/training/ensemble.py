@@ -42,7 +42,7 @@ class EnsembleResult:
     Attributes:
         epochs: ``[T]``, the epochs at which losses were recorded.
         train_loss: ``[members, T]``, the loss before the update of that epoch; NaN from the epoch of divergence on.
-        score: ``[members]``, test error of a regression (mean squared) or accuracy of a classification; NaN if diverged.
+        score: ``[members]``, test error (mean squared) or accuracy of a classification; NaN if diverged.
         predictions: ``[members, n_test, n_out]``.
         diverged_at: ``[members]``, the epoch at which the loss or the gradient stopped being finite; -1 for never.
         completed: epochs done by every member.
@@ -90,7 +90,7 @@ def train_ensemble(
         on_progress: called after every chunk.
 
     Returns:
-        An :class:`EnsembleResult`; Ctrl-C ends the run and gives back what is finished.
+        An :class:`EnsembleResult`; Ctrl-C ends the run and gives back what is finished, if there is anything.
 
     Raises:
         EdgewiseError: for an empty ensemble or data set, models of unequal shapes, or an unknown loss or optimizer.
@@ -105,7 +105,7 @@ def train_ensemble(
     if any(part.shape[0] == 0 for part in (*train, *test)):
         raise ShapeError("an empty training or test set.", do="pass at least one sample in each.")
     start = time.perf_counter()
-    run = _Run(make_model, members, train, test, loss, parse_optimizer(optimizer), mesh, epochs, record)
+    run = _Run(make_model, members, train, test, loss, optimizer, mesh, epochs, record)
     chunk, interrupted, compile_seconds = 1, False, 0.0
     try:
         compile_seconds = run.compile()
@@ -118,6 +118,8 @@ def train_ensemble(
                 on_progress(EnsembleProgress(run.done, epochs, losses, rate * len(members), (epochs - run.done) / rate))
             chunk = max(1, min(10 * chunk, round(steps * _SECONDS_PER_CHUNK / elapsed)))
     except KeyboardInterrupt:
+        if not run.done:
+            raise
         interrupted = True
     return run.result(interrupted, compile_seconds, start)
 
@@ -125,21 +127,23 @@ def train_ensemble(
 class _Run:
     """The compiled program and its state, the member (padded to whole groups) on the leading axis of every array."""
 
-    def __init__(self, make_model, members, train, test, loss, tx, mesh, epochs, record):
+    def __init__(self, make_model, members, train, test, loss, optimizer, mesh, epochs, record):
         models = [nnx.split(make_model(scheme, seed), nnx.Param, ...) for scheme, seed in members]
         _check_equal_shapes(models, members)
         self.members, self.done, self.graphdef = len(members), 0, models[0][0]
-        self.train, self.test, self.tx, self.mesh = train, test, tx, mesh
+        self.train, self.test, self.tx, self.mesh = train, test, parse_optimizer(optimizer), mesh
         self.loss, self.score = LOSSES[loss], SCORES[loss]
         self.stride = -(-epochs // record)
         devices = 1 if mesh is None else mesh.size
         self.group = _group_size(models[0][1], train[0].shape[0], -(-self.members // devices))
         models += models[:1] * (-self.members % (self.group * devices))
-        params, rest = (jax.tree.map(lambda *leaves: np.stack(leaves), *(m[i] for m in models)) for i in (1, 2))
+        # the optimizers known by name act on each number alone: on one vector they are one kernel
+        self.pack = _Vector(models[0][1]) if isinstance(optimizer, str) else _Tree()
+        params = _stack([self.pack.packed(model[1]) for model in models])
         self.state = {
             "params": params,
-            "rest": rest,
-            "opt": jax.jit(jax.vmap(tx.init))(params),
+            "rest": _stack([model[2] for model in models]),
+            "opt": jax.jit(jax.vmap(self.tx.init))(params),
             "diverged_at": np.full(len(models), -1, np.int32),
             "loss": np.full((len(models), -(-epochs // self.stride)), np.nan, np.float32),
         }
@@ -150,19 +154,19 @@ class _Run:
         """Compile the training program; its wall time in seconds."""
         begin = time.perf_counter()
         program = jax.jit(self._over_members(self._train_member))
-        self._program = program.lower(self.state, self.train, (np.int32(0), np.int32(0))).compile()
+        self._program = program.lower(self.state, (self.train, self.test), (np.int32(0), np.int32(0))).compile()
         return time.perf_counter() - begin
 
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to epoch ``stop``; the latest recorded losses ``[members]``."""
-        state = self._program(self.state, self.train, (np.int32(self.done), np.int32(stop)))
+        state, tested = self._program(self.state, (self.train, self.test), (np.int32(self.done), np.int32(stop)))
         losses = np.asarray(state["loss"])[: self.members, (stop - 1) // self.stride]
-        self.state, self.done = state, stop
+        self.state, self.tested, self.done = state, tested, stop
         return losses
 
     def result(self, interrupted: bool, compile_seconds: float, start: float) -> EnsembleResult:
-        """Test every member as it stands and gather what there is."""
-        score, predictions = jax.jit(self._over_members(self._test_member))(self.state, self.test, ())
+        """Every member as it stands."""
+        score, predictions = self.tested
         state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.members], self.state)
         recorded = np.arange(0, self.done, self.stride)
         diverged = state["diverged_at"]
@@ -177,7 +181,7 @@ class _Run:
             interrupted=interrupted,
             seconds=time.perf_counter() - start,
             compile_seconds=compile_seconds,
-            params=state["params"],
+            params=self.pack.unpacked(state["params"]),
         )
 
     def _over_members(self, function):
@@ -196,10 +200,10 @@ class _Run:
         )
 
     def _train_member(self, state, data, start, stop):
-        x, y = data
+        (x, y), test = data
 
         def loss_of(params):
-            return self.loss(nnx.merge(self.graphdef, params, state["rest"])(x), y)
+            return self.loss(self._model(params, state)(x), y)
 
         def step(epoch, state):
             loss, gradients = jax.value_and_grad(loss_of)(state["params"])
@@ -215,12 +219,45 @@ class _Run:
                 "loss": state["loss"].at[slot].set(loss, mode="drop"),
             }  # fmt: skip
 
-        return jax.lax.fori_loop(start, stop, step, state)
+        state = jax.lax.fori_loop(start, stop, step, state)
+        predicted = self._model(state["params"], state)(test[0])
+        return state, (self.score(predicted, test[1]), predicted)
 
-    def _test_member(self, state, data):
-        x, y = data
-        predicted = nnx.merge(self.graphdef, state["params"], state["rest"])(x)
-        return self.score(predicted, y), predicted
+    def _model(self, params, state):
+        return nnx.merge(self.graphdef, self.pack.unpacked(params), state["rest"])
+
+
+class _Tree:
+    """Parameters as the model has them."""
+
+    def packed(self, tree):
+        return tree
+
+    unpacked = packed
+
+
+class _Vector:
+    """Parameters in one vector; any leading axes are kept when they are unpacked."""
+
+    def __init__(self, tree):
+        leaves, self.treedef = jax.tree.flatten(tree)
+        self.shapes = [leaf.shape for leaf in leaves]
+        self.ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
+
+    def packed(self, tree):
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+
+    def unpacked(self, vector):
+        starts = [0, *self.ends[:-1]]
+        leaves = [
+            vector[..., start:end].reshape(*vector.shape[:-1], *shape)
+            for start, end, shape in zip(starts, self.ends, self.shapes, strict=True)
+        ]
+        return jax.tree.unflatten(self.treedef, leaves)
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _check_equal_shapes(models, members) -> None:

@@ -20,7 +20,7 @@ OPTIMIZERS = {
 
 
 def parse_optimizer(optimizer: str | optax.GradientTransformation) -> optax.GradientTransformation:
-    """The optax transformation itself, or the one that "name:learning_rate" spells, say "adam:1e-3" (the rate's default).
+    """The optax transformation itself, or the one that "name:learning_rate" spells, say "adam:1e-3" (the default rate).
 
     Raises ``UnknownNameError`` for an unknown name, ``EdgewiseError`` for a learning rate that is not above 0.
     """

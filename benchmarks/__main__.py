@@ -1,0 +1,25 @@
+"""Run the benchmarks: ``python -m benchmarks [--quick] [layers] [construction] [experiment] [scaling]``."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from benchmarks.measure import machine
+
+NAMES = ("layers", "construction", "experiment", "scaling")
+
+
+def main() -> None:
+    """Print the chosen benchmarks' tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("names", nargs="*", default=NAMES, help=f"which: {', '.join(NAMES)}")
+    parser.add_argument("--quick", action="store_true", help="small versions, to see that they run")
+    arguments = parser.parse_args()
+    print(machine())
+    for name in arguments.names:
+        print(f"\n## {name}\n\n{import_module(f'benchmarks.{name}').main(arguments.quick)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
