@@ -50,7 +50,7 @@ def escape_formulas(app, what, name, obj, options, lines):
         # code that touches a letter or a bracket, as in ``f``(x), needs an empty escape between the two
         parts[2::2] = ["\\ " + part if re.match(r"[\w(\[]", part) else part for part in parts[2::2]]
         # a description such as "p." would be read as the start of a list
-        lines[i] = re.sub(r"^(:param [^:]+: )(\w\.)", r"\1\\\2", "".join(parts))
+        lines[i] = re.sub(r"^(\s+)(\w\.)$", r"\1\\\2", "".join(parts))
 
 
 def dataclass_signature(app, what, name, obj, options, signature, return_annotation):
