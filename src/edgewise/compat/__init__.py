@@ -1,0 +1,1 @@
+"""Other libraries' spelling, translated to ours."""

@@ -1,0 +1,1 @@
+"""Models by jaxKAN's names."""
