@@ -39,13 +39,20 @@ napoleon_use_rtype = False
 python_maximum_signature_line_length = 100
 
 
+COLON = "\ufdd0"  # stands for a colon while napoleon looks for types
 CODE = re.compile(r"(``.*?``|:[\w:]+:`[^`]*`|`[^`]*`_*)")
+
+
+def keep_colons(app, what, name, obj, options, lines):
+    """``Where inputs are expected: ...`` in the docstring of a property is a sentence, not a type."""
+    if what in ("attribute", "data", "property"):
+        lines[:] = [line.replace(":", COLON) for line in lines]
 
 
 def escape_formulas(app, what, name, obj, options, lines):
     """Docstrings are plain text with formulas: outside of code, ``|x|`` and ``x_`` are what they look like."""
     for i, line in enumerate(lines):
-        parts = CODE.split(line)
+        parts = CODE.split(line.replace(COLON, ":"))
         parts[::2] = [re.sub(r"(?<!\\)\||(?<=\w)_(?=[\s|,.;:)]|$)", r"\\\g<0>", part) for part in parts[::2]]
         # code that touches a letter or a bracket, as in ``f``(x), needs an empty escape between the two
         parts[2::2] = ["\\ " + part if re.match(r"[\w(\[]", part) else part for part in parts[2::2]]
@@ -63,4 +70,5 @@ def dataclass_signature(app, what, name, obj, options, signature, return_annotat
 
 def setup(app):
     app.connect("autodoc-process-signature", dataclass_signature)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)  # before napoleon
     app.connect("autodoc-process-docstring", escape_formulas)
