@@ -7,13 +7,16 @@ to *do* about it, with the code to do it where there is one.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
+import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 __all__ = [
+    "CheckedKeywords",
     "DataError",
     "EdgewiseError",
     "MissingExtraError",
@@ -76,6 +79,24 @@ def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> No
     for name in given:
         if name not in valid:
             raise unknown_name(f"keyword of {where}:", name, valid)
+
+
+class _InitSignature:
+    """The signature of ``__init__``, which a ``__new__`` of its own would hide from ``help`` and editors."""
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        signature = inspect.signature(owner.__init__)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+class CheckedKeywords:
+    """Mixin of dataclasses: an unknown keyword raises :class:`UnknownNameError`, which offers the nearest field."""
+
+    __signature__ = _InitSignature()
+
+    def __new__(cls, *arguments: Any, **keywords: Any):
+        check_keywords(cls.__name__, keywords, [field.name for field in dataclasses.fields(cls)])  # pyright: ignore
+        return super().__new__(cls)
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:

@@ -14,18 +14,20 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from edgewise.errors import EdgewiseError, check_keywords, unknown_name
+from edgewise.errors import CheckedKeywords, EdgewiseError, unknown_name
 
 __all__ = ["Basis", "Concatenated", "Pointwise", "State", "from_config"]
 
 State = Mapping[str, Array]
 """Arrays a family carries per input node (knots, centres, frequencies), by name."""
 
+_FAR = 1e9
+
 _FAMILIES: dict[str, type[Basis]] = {}
 
 
 @dataclass(frozen=True)
-class Basis(ABC):
+class Basis(CheckedKeywords, ABC):
     """A family of univariate functions B_1, ..., B_M: plain mathematics, frozen and hashable.
 
     A new family is a frozen dataclass with two members, ``size`` and ``modes``; everything else has a default.  Check
@@ -39,10 +41,6 @@ class Basis(ABC):
     # no annotation: a family that makes it a field decides its place among the others
     domain = None
     """Where the family is defined, (low, high); None = the real line."""
-
-    def __new__(cls, *args: Any, **keywords: Any):
-        check_keywords(cls.__name__, keywords, [f.name for f in dataclasses.fields(cls)])
-        return super().__new__(cls)
 
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)
@@ -84,7 +82,7 @@ class Basis(ABC):
     def default_std(self, fan_in: int, modes: int) -> tuple[Any, str]:
         """Standard deviation of the coefficients in the paper that introduced the family, and the law drawn from.
 
-        A float, or an array ``[M]`` of one per mode; ``modes`` is the number of modes that the layer keeps.
+        A float, or an array ``[modes]``; ``modes`` is the number of modes that the layer keeps.
         """
         return 1.0 / np.sqrt(fan_in * modes), "normal"
 
@@ -198,7 +196,7 @@ class Concatenated(Basis):
         kept_left = self.left.size - (self.size - modes)  # a dropped constant is the left side's
         left, law = self.left.default_std(fan_in, kept_left)
         right, _ = self.right.default_std(fan_in, self.right.size)
-        stds = [np.broadcast_to(left, (self.left.size,)), np.broadcast_to(right, (self.right.size,))]
+        stds = [np.broadcast_to(left, (kept_left,)), np.broadcast_to(right, (self.right.size,))]
         return np.concatenate(stds), law
 
     def breakpoints(self):
@@ -223,7 +221,8 @@ class Pointwise(Basis):
 
     def _evaluated(self, x: Array, state: State) -> tuple[Array, list[Array]]:
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        return x.astype(wide), [jnp.asarray(p, wide) for p in self.parameters(state)]
+        # beyond, squares of the distance to a centre would leave float32
+        return jnp.clip(x.astype(wide), -_FAR, _FAR), [jnp.asarray(p, wide) for p in self.parameters(state)]
 
     def modes(self, x, state):
         wide, parameters = self._evaluated(x, state)

@@ -6,14 +6,13 @@ K is the number of modes that a layer keeps, N = K + 1 with a residual branch an
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count, check_keywords, check_positive
+from edgewise.errors import CheckedKeywords, EdgewiseError, ShapeError, check_choice, check_count, check_positive
 from edgewise.init.moments import LAWS, Distribution, Moments
 
 __all__ = [
@@ -85,7 +84,7 @@ class Initializer(Protocol):
 
 
 @dataclass(frozen=True)
-class Scheme:
+class Scheme(CheckedKeywords):
     """What the schemes share.
 
     Args:
@@ -98,10 +97,6 @@ class Scheme:
     distribution: Distribution = "uniform"
     gain: float | None = None
     sample_size: int | None = None
-
-    def __new__(cls, *args, **keywords):
-        check_keywords(cls.__name__, keywords, [f.name for f in dataclasses.fields(cls)])
-        return super().__new__(cls)
 
     def __post_init__(self):
         if not callable(self.distribution):
