@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from edgewise._numerics import gauss_legendre
 from edgewise.bases import Basis, State
@@ -75,7 +76,7 @@ class Moments:
     @cached_property
     def _basis(self) -> tuple[Any, Any]:
         nodes, weights = self.nodes, self.weights
-        if any(isinstance(value, jax.core.Tracer) for value in self.state.values()):
+        if any(isinstance(value, Tracer) for value in self.state.values()):
             means = _means(self.basis, self.state, jnp.asarray(nodes, float), jnp.asarray(weights, float))
         else:
             rows = {name: _equal_rows_once(np.asarray(value)) for name, value in self.state.items()}

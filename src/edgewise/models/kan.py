@@ -8,11 +8,11 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import nnx
-from jax import Array
+from jax import Array, lax
 
 from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywords
-from edgewise.init import SCHEMES
+from edgewise.init import config_of
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.residuals import residual_name
 
@@ -73,17 +73,16 @@ class KAN(nnx.Module):
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the architecture from, ready for JSON; the parameters are in the state."""
         first = self.layers[0]
-        names = [name for name, scheme in SCHEMES.items() if first.init == scheme()]
         return {
             "widths": list(self.widths),
             "basis": [layer.basis.config for layer in self.layers],
-            "init": names[0] if names else None,
+            "init": config_of(first.init),
             "residual": residual_name(first.residual),
             "bias": first.bias is not None,
             "edge_scale": first.edge_scale is not None,
             "dtype": None if first.dtype is None else jnp.dtype(first.dtype).name,
             "param_dtype": jnp.dtype(first.param_dtype).name,
-            "precision": None if first.precision is None else str(first.precision),
+            "precision": _precision_name(first.precision),
         }
 
     @classmethod
@@ -98,7 +97,7 @@ class KAN(nnx.Module):
         rows = [("layer", "widths", "basis", "parameters")]
         for index, layer in enumerate(self.layers):
             count = f"{count_parameters(layer):,}"
-            rows.append((str(index), f"{layer.n_in} -> {layer.n_out}", repr(layer.basis), count))
+            rows.append((str(index), f"{layer.n_in} -> {layer.n_out}", str(layer.basis), count))
         rows.append(("total", " -> ".join(map(str, self.widths)), "", f"{count_parameters(self):,}"))
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
@@ -106,13 +105,19 @@ class KAN(nnx.Module):
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1]])
 
     def __repr__(self) -> str:
-        bases = list(dict.fromkeys(repr(layer.basis) for layer in self.layers))
+        bases = list(dict.fromkeys(str(layer.basis) for layer in self.layers))
         residual = residual_name(self.layers[0].residual)
         return (
             f"KAN({list(self.widths)}, {', '.join(bases)}, residual={residual}, {count_parameters(self):,} parameters)"
         )
 
     __str__ = __repr__
+
+
+def _precision_name(precision: Any) -> str | None:
+    if precision is None or isinstance(precision, str):
+        return precision
+    return precision.name.lower() if isinstance(precision, lax.Precision) else str(precision)
 
 
 def _check_widths(widths: Any) -> list[int]:
@@ -122,7 +127,7 @@ def _check_widths(widths: Any) -> list[int]:
 
 
 def _one_per_layer(basis: Any, layers: int) -> list[Basis]:
-    if not isinstance(basis, Sequence):
+    if isinstance(basis, str) or not isinstance(basis, Sequence):
         return [basis] * layers
     if len(basis) != layers:
         raise ShapeError(f"{len(basis)} bases for {layers} layers.", do="pass one basis, or one per layer.")

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.core import Tracer
 
 from edgewise.errors import check_choice
 
@@ -32,13 +33,13 @@ def draw_units(key: Array, stream: int, shape: tuple[int, ...], law: str) -> Arr
     count = math.prod(shape)
     padded = max(256, 1 << (count - 1).bit_length())
     units = _units(key, stream, padded, law)
-    if not isinstance(units, jax.core.Tracer):
+    if not isinstance(units, Tracer):
         units = np.asarray(units)
     return units[:count].reshape(shape)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
-def _units(key: Array, stream: int, count: int, law: str) -> Array:
+def _units(key: Array, stream: Array, count: int, law: str) -> Array:
     key = jax.random.fold_in(key, stream)
     if law == "normal":
         return jax.random.normal(key, (count,), jnp.float32)

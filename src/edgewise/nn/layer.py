@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -29,7 +30,7 @@ class KANLayer(PicklesResidual):
     Args:
         n_in, n_out: numbers of input and output nodes.
         basis: the family B.
-        init: an initialization scheme, or its name; None is ``Default()``.
+        init: an initialization scheme, its name, or its configuration; None is ``Default()``.
         residual: R, a named function, its name, or None for no such branch.
         bias: whether there is a b. A basis with a constant mode then drops it: the two would be redundant.
         edge_scale: whether there is an s, ones at the start.
@@ -57,7 +58,7 @@ class KANLayer(PicklesResidual):
         n_out: int,
         basis: Basis | None = None,
         *,
-        init: Initializer | str | None = None,
+        init: Initializer | Mapping[str, Any] | str | None = None,
         residual: Residual | str | None = nnx.silu,
         bias: bool = True,
         edge_scale: bool = False,
@@ -138,7 +139,7 @@ class KANLayer(PicklesResidual):
 
     __str__ = __repr__
 
-    def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Array | None, ...]]:
+    def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Any, ...]]:
         """Checked input, state of the basis, and parameters, in the dtype of the computation."""
         x = jnp.asarray(x)
         expected = f"expected (..., {self.n_in}), got {x.shape}"

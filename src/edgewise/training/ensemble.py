@@ -128,8 +128,9 @@ class _Run:
     """The compiled program and its state, the member (padded to whole groups) on the leading axis of every array."""
 
     def __init__(self, make_model, members, train, test, loss, optimizer, mesh, epochs, record):
-        models = [nnx.split(make_model(scheme, seed), nnx.Param, ...) for scheme, seed in members]
-        _check_equal_shapes(models, members)
+        models = [make_model(scheme, seed) for scheme, seed in members]
+        _check_alike(models, members)
+        models = [nnx.split(model, nnx.Param, ...) for model in models]
         self.members, self.done, self.graphdef = len(members), 0, models[0][0]
         self.train, self.test, self.tx, self.mesh = train, test, parse_optimizer(optimizer), mesh
         self.loss, self.score = LOSSES[loss], SCORES[loss]
@@ -260,15 +261,22 @@ def _stack(trees):
     return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
 
 
-def _check_equal_shapes(models, members) -> None:
-    shapes = [jax.tree.map(np.shape, model[1:]) for model in models]
-    for shape, (scheme, seed) in zip(shapes, members, strict=True):
-        if shape != shapes[0]:
+def _check_alike(models, members) -> None:
+    """Raise unless all models have the shapes of the first one and, where they tell, compute the same function."""
+    described = [(jax.tree.map(np.shape, nnx.state(model)), _architecture(model)) for model in models]
+    for (shapes, architecture), (scheme, seed) in zip(described, members, strict=True):
+        if (shapes, architecture) != described[0]:
+            what = "architecture" if shapes == described[0][0] else "parameter shapes"
             raise ShapeError(
-                f"the model of {scheme!r}, seed {seed}, has other parameter shapes than the first one.",
+                f"the model of {scheme!r}, seed {seed}, differs in {what} from the first one.",
                 "an ensemble is one compiled program over stacked parameters.",
                 "train ensembles of different architectures one after the other.",
             )
+
+
+def _architecture(model):
+    """What tells apart models of equal shapes: the configuration, but for the initialization."""
+    return {name: value for name, value in getattr(model, "config", {}).items() if name != "init"}
 
 
 def _group_size(params, samples: int, members: int) -> int:

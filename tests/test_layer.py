@@ -1,0 +1,505 @@
+"""The layer: its formula, its derivatives, what it refuses, and the transformations it lives under."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import cloudpickle
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+from flax import nnx
+
+from edgewise.bases import FAMILIES, RBF, BSpline, Chebyshev, Rational, Sine, Wavelet
+from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
+from edgewise.nn import RESIDUALS, Grid, KANLayer
+from edgewise.nn import contract as contract_package
+from edgewise.nn.residuals import residual_name, resolve_residual
+
+contract_module = inspect.getmodule(contract_package.contract)
+FORMS = {
+    name: function
+    for name, function in vars(contract_module).items()
+    if inspect.isfunction(function) and name != "contract" and "coef" in inspect.signature(function).parameters
+}  # fmt: skip
+
+
+def make(basis=None, n_in=3, n_out=2, seed=0, **options):
+    """A layer whose every parameter is random: no zero hides a term."""
+    layer = KANLayer(n_in, n_out, Chebyshev(3) if basis is None else basis, rngs=nnx.Rngs(seed), **options)
+    rng = np.random.default_rng(seed)
+    for name in ("coef", "bias", "edge_scale", "residual_kernel"):
+        if (variable := getattr(layer, name)) is not None:
+            variable[...] = jnp.asarray(rng.normal(size=variable.shape), variable.dtype)
+    return layer
+
+
+def inputs(*batch, n_in=3, seed=1):
+    return np.random.default_rng(seed).uniform(-0.9, 0.9, (*batch, n_in)).astype(np.float32)
+
+
+def parameters(layer):
+    return jax.tree.map(np.asarray, nnx.to_pure_dict(nnx.state(layer)))
+
+
+def assert_same_state(one, other):
+    jax.tree.map(np.testing.assert_array_equal, parameters(one), parameters(other))
+
+
+def half_cube(x):
+    return 0.5 * x**3
+
+
+@jax.jit
+def forward(layer, x):
+    return layer(x)
+
+
+# --- the formula --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [(3, 2), (2, 2), (40, 3)], ids=str)
+@pytest.mark.parametrize("basis", [Chebyshev(3), BSpline(2, 3)], ids=["chebyshev", "bspline"])
+def test_the_layer_is_its_formula(basis, n):
+    layer, x = make(basis, *n, edge_scale=True), inputs(4, n_in=n[0])
+    values = np.asarray(basis(jnp.asarray(x), {k: v[...] for k, v in layer.basis_state.items()}))[
+        ..., layer.first_mode :
+    ]
+    c, w, s, b = (np.asarray(getattr(layer, k)[...]) for k in ("coef", "residual_kernel", "edge_scale", "bias"))
+    expected = np.zeros((4, n[1]))
+    for sample in range(4):
+        for j in range(n[1]):
+            total = b[j]
+            for i in range(n[0]):
+                silu = x[sample, i] / (1 + np.exp(-x[sample, i]))
+                total += w[i, j] * silu
+                for m in range(c.shape[0]):
+                    total += s[i, j] * c[m, i, j] * values[sample, i, m]
+            expected[sample, j] = total
+    np.testing.assert_allclose(layer(x), expected, rtol=2e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": None}, {"bias": False, "edge_scale": True}], ids=str)
+def test_the_edges_sum_to_the_layer_less_its_bias(options):
+    for basis in (Chebyshev(3), Rational(3, 2)):
+        layer, x = make(basis, **options), inputs(2, 4)
+        edges = layer.edges(x)
+        assert edges.shape == (2, 4, 3, 2)
+        bias = 0.0 if layer.bias is None else np.asarray(layer.bias[...])
+        np.testing.assert_allclose(edges.sum(axis=-2), layer(x) - bias, rtol=1e-5, atol=1e-5)
+        # an edge sees its own input alone
+        moved = x.copy()
+        moved[..., 0] += 0.05
+        changed = np.abs(layer.edges(moved) - edges).max(axis=(0, 1)) > 1e-6
+        assert changed.tolist() == [[True, True], [False, False], [False, False]]
+
+
+def test_a_bias_drops_the_constant_mode_and_nothing_else():
+    kept = make(Chebyshev(3), bias=False)
+    assert kept.bias is None
+    assert kept.coef.shape == (4, 3, 2)
+    assert make(Chebyshev(3)).coef.shape == (3, 3, 2)
+    assert make(BSpline(2, 3)).coef.shape == make(BSpline(2, 3), bias=False).coef.shape == (5, 3, 2)
+    # the constant mode of every input is what the bias was
+    biased = make(Chebyshev(3))
+    coef = np.zeros((4, 3, 2), np.float32)
+    coef[1:], coef[0, 1] = biased.coef[...], biased.bias[...]
+    kept.coef[...], kept.residual_kernel[...] = jnp.asarray(coef), biased.residual_kernel[...]
+    np.testing.assert_allclose(kept(inputs(5)), biased(inputs(5)), rtol=1e-5, atol=1e-6)
+
+
+def test_optional_parts_start_neutral():
+    layer = KANLayer(3, 2, edge_scale=True, rngs=nnx.Rngs(0))
+    assert (layer.edge_scale[...] == 1).all()
+    assert (layer.bias[...] == 0).all()
+    bare = KANLayer(3, 2, residual=None, bias=False, rngs=nnx.Rngs(0))
+    assert bare.residual_kernel is bare.bias is bare.edge_scale is None
+    assert isinstance(bare.basis, BSpline)
+
+
+def test_residuals_by_name_by_function_and_none():
+    x = inputs(4)
+    for name, function in RESIDUALS.items():
+        named, passed = make(residual=name), make(residual=function)
+        np.testing.assert_array_equal(named(x), passed(x))
+        assert residual_name(named.residual) == name
+    own = make(residual=half_cube)
+    without = make(residual=None)
+    without.coef[...], without.bias[...] = own.coef[...], own.bias[...]
+    np.testing.assert_allclose(own(x) - without(x), 0.5 * x**3 @ np.asarray(own.residual_kernel[...]), atol=1e-5)
+    assert resolve_residual("none") is resolve_residual(None) is None
+    assert resolve_residual("jax.nn:softplus") is jax.nn.softplus
+
+
+@pytest.mark.parametrize(
+    ("residual", "message"),
+    [
+        (lambda x: x, r"residual is a lambda(?s:.*)every lambda(?s:.*)def my_residual"),
+        ("sillu", r"residual 'sillu'(?s:.*)did you mean 'silu'"),
+    ],
+)
+def test_residuals_that_are_refused(residual, message):
+    with pytest.raises(EdgewiseError, match=message):
+        KANLayer(2, 2, residual=residual, rngs=nnx.Rngs(0))
+
+
+# --- all forms of the sum -----------------------------------------------------------------------------------------
+
+FORM_BASES = {
+    "chebyshev": Chebyshev(4),
+    "bspline": BSpline(2, 3),
+    "free": BSpline(2, 3, knots="free"),
+    "sine": Sine(3),
+    "wavelet": Wavelet(3),
+    "groups": Rational(3, 2, groups=2),
+    "joined": Chebyshev(2) | RBF(2),
+}
+
+
+@pytest.mark.parametrize("name", FORM_BASES)
+def test_all_forms_of_the_sum_agree_in_values_and_gradients(name):
+    basis, rng = FORM_BASES[name], np.random.default_rng(0)
+    x = jnp.asarray(inputs(5, n_in=4))
+    state = {
+        key: value + 0.03 * jnp.asarray(rng.uniform(size=value.shape), value.dtype)  # the nodes differ
+        for key, value in basis.init(4, key=jax.random.key(0)).items()
+    }
+    first = int(basis.has_constant)
+    coef = jnp.asarray(rng.normal(size=(basis.size - first, 4, 3)), jnp.float32)
+    weights = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
+
+    def plain(basis, x, state, coef, first, precision):
+        return jnp.einsum("nim,mio->no", basis(x, state)[..., first:], coef)
+
+    def whole(basis, x, state, coef, first, precision):
+        return contract_module.contract(basis, x, state, coef, first=first, precision=precision)
+
+    def result(form):
+        loss = lambda x, state, coef: (y := form(basis, x, state, coef, first, None), jnp.sum(weights * y**2))[::-1]
+        return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(x, state, coef)
+
+    expected = result(plain)
+    assert len(FORMS) >= 2
+    for form in [*FORMS.values(), whole]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), result(form), expected)
+
+
+@pytest.mark.parametrize("n", [(3, 2), (40, 33)], ids=["narrow", "wide"])
+@pytest.mark.parametrize("basis", [Chebyshev(3), RBF(40)], ids=["few", "many"])
+def test_any_leading_batch_shape(n, basis):
+    layer, x = make(basis, *n), inputs(2, 3, n_in=n[0])
+    whole = forward(layer, x)
+    assert whole.shape == (2, 3, n[1])
+    np.testing.assert_allclose(forward(layer, x[0]), whole[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(layer(x[0, 0]), whole[0, 0], rtol=1e-4, atol=1e-4)
+
+
+# --- dtypes -------------------------------------------------------------------------------------------------------
+
+
+def test_integers_and_booleans_are_converted():
+    layer = make()
+    for x in (np.array([[0, 1, -1]]), np.array([[True, False, True]]), [[0, 1, 1]]):
+        y = layer(x)
+        assert y.dtype == jnp.float32
+        np.testing.assert_allclose(y, layer(np.asarray(x, np.float32)), rtol=1e-6)
+    assert make(param_dtype=jnp.bfloat16)(np.array([[0, 1, 2]])).dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("family", ["bspline", "chebyshev", "sine"])
+def test_dtypes_of_parameters_and_of_the_computation(family):
+    basis, x = FAMILIES[family](), inputs(4)
+    layer = KANLayer(3, 2, basis, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(layer))} == {jnp.dtype(jnp.bfloat16)}
+    assert layer(x).dtype == jnp.float32  # promoted
+    assert layer(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    low = KANLayer(3, 2, basis, dtype=jnp.bfloat16, edge_scale=True, rngs=nnx.Rngs(0))
+    assert low.coef.dtype == jnp.float32
+    assert low(x).dtype == low.edges(x).dtype == jnp.bfloat16
+    full = KANLayer(3, 2, basis, edge_scale=True, rngs=nnx.Rngs(0))
+    np.testing.assert_allclose(low(x).astype(jnp.float32), full(x), atol=0.05)
+    with jax.enable_x64(True):
+        wide = KANLayer(3, 2, basis, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+        assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(wide))} == {jnp.dtype(jnp.float64)}
+        assert wide(x.astype(np.float64)).dtype == jnp.float64
+
+
+def dots(jaxpr):
+    """All matrix products in a program, nested ones included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else [value]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from dots(inner)
+
+
+@pytest.mark.parametrize("n", [(3, 2), (40, 33)], ids=["narrow", "wide"])
+@pytest.mark.parametrize("basis", [Chebyshev(3), RBF(40)], ids=["few", "many"])
+def test_precision_reaches_every_product(n, basis):
+    layer = KANLayer(*n, basis, precision="highest", rngs=nnx.Rngs(0))
+    highest = (jax.lax.Precision.HIGHEST,) * 2
+    for function, least in ((layer.__call__, 2), (layer.edges, 0)):
+        products = list(dots(jax.make_jaxpr(function)(inputs(4, n_in=n[0])).jaxpr))
+        assert len(products) >= least
+        assert all(product.params["precision"] == highest for product in products)
+
+
+# --- derivatives --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [(3, 2), (33, 2)], ids=["narrow", "wide"])
+@pytest.mark.parametrize("basis", [Chebyshev(3), BSpline(3, 4)], ids=["chebyshev", "bspline"])
+def test_derivatives_agree_with_finite_differences(n, basis):
+    with jax.enable_x64(True):
+        layer = make(basis, *n, param_dtype=jnp.float64, edge_scale=True)
+        rng = np.random.default_rng(3)
+        x, v = rng.uniform(-0.8, 0.8, (2, n[0])), rng.normal(size=(2, n[0]))
+        f = jax.jit(lambda x: layer(x))
+        directional = lambda x: jax.jvp(f, (x,), (jnp.asarray(v),))[1]
+        h = 1e-4
+        first = (f(x + h * v) - f(x - h * v)) / (2 * h)
+        second = (f(x + h * v) - 2 * f(x) + f(x - h * v)) / h**2
+        np.testing.assert_allclose(directional(x), first, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(jax.jvp(directional, (x,), (jnp.asarray(v),))[1], second, rtol=1e-3, atol=1e-3)
+        # reverse mode against forward mode, and forward over reverse
+        loss = lambda x: jnp.sum(jnp.sin(layer(x)))
+        gradient = jax.grad(loss)
+        numeric = (loss(x + h * v) - loss(x - h * v)) / (2 * h)
+        assert float((gradient(x) * v).sum()) == pytest.approx(float(numeric), rel=1e-5)
+        hv = jax.jvp(gradient, (x,), (jnp.asarray(v),))[1]
+        np.testing.assert_allclose(hv, (gradient(x + h * v) - gradient(x - h * v)) / (2 * h), rtol=1e-4, atol=1e-4)
+        if n[0] == 3:
+            hessian = jax.hessian(lambda row: loss(row[None]))(jnp.asarray(x[0]))
+            np.testing.assert_allclose(hessian, hessian.T, atol=1e-12)
+            np.testing.assert_allclose(hessian @ v[0], hv[0], rtol=1e-9, atol=1e-9)
+
+
+def test_gradients_of_every_parameter_agree_with_finite_differences():
+    with jax.enable_x64(True):
+        layer = make(BSpline(3, 4), edge_scale=True, param_dtype=jnp.float64)
+        graphdef, params, rest = nnx.split(layer, nnx.Param, ...)
+        x = inputs(4).astype(np.float64)
+        loss = jax.jit(lambda params: jnp.sum(nnx.merge(graphdef, params, rest)(x) ** 2))
+        rng = np.random.default_rng(0)
+        direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
+        moved = lambda h: jax.tree.map(lambda leaf, d: leaf + h * d, params, direction)
+        for leaf, along in (
+            ("coef", "coef"),
+            ("residual_kernel", "residual_kernel"),
+            ("edge_scale", "edge_scale"),
+            ("bias", "bias"),
+        ):
+            only = jax.tree.map(jnp.zeros_like, direction)
+            only[leaf][...] = direction[along][...]
+            step = lambda h, only=only: jax.tree.map(lambda leaf, d: leaf + h * d, params, only)
+            numeric = (loss(step(1e-5)) - loss(step(-1e-5))) / 2e-5
+            exact = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), jax.grad(loss)(params), only)))
+            assert float(exact) == pytest.approx(float(numeric), rel=1e-7)
+            assert abs(float(exact)) > 1e-3
+        assert loss(moved(0.0)) == loss(params)
+
+
+# --- transformations ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("basis", [BSpline(2, 3), Sine(3)], ids=["bspline", "sine"])
+def test_compiled_and_checkpointed_calls_equal_plain_ones(basis):
+    layer, x = make(basis), inputs(4)
+    plain = layer(x)
+    for compiled in (forward, nnx.jit(lambda layer, x: layer(x)), nnx.remat(lambda layer, x: layer(x))):
+        np.testing.assert_allclose(compiled(layer, x), plain, rtol=1e-5, atol=1e-6)
+    gradient = jax.jit(jax.grad(lambda x: layer(x).sum()))(x)
+    saved = jax.jit(jax.grad(lambda x: jax.checkpoint(lambda x: layer(x))(x).sum()))(x)
+    np.testing.assert_allclose(saved, gradient, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["bspline", "sine", "rational"])
+def test_a_batch_of_seeds_equals_the_layers_one_by_one(family):
+    basis, x, keys = FAMILIES[family](), inputs(4), jax.vmap(jax.random.key)(jnp.arange(3))
+
+    @nnx.vmap
+    def build(key):
+        return KANLayer(3, 2, basis, init="glorot", rngs=nnx.Rngs(params=key))
+
+    stacked = nnx.jit(build)(keys)
+    outputs = nnx.jit(nnx.vmap(lambda layer, x: layer(x), in_axes=(0, None)))(stacked, x)
+    for seed in range(3):
+        alone = KANLayer(3, 2, basis, init="glorot", rngs=nnx.Rngs(seed))
+        mine = jax.tree.map(lambda leaf, seed=seed: np.asarray(leaf[seed]), nnx.to_pure_dict(nnx.state(stacked)))
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-6), mine, parameters(alone))
+        np.testing.assert_allclose(outputs[seed], alone(x), rtol=1e-4, atol=1e-5)
+
+
+def test_scan_over_layers_equals_the_loop():
+    @nnx.vmap
+    def build(key):
+        return KANLayer(3, 3, BSpline(2, 3), rngs=nnx.Rngs(params=key))
+
+    layers, x = build(jax.vmap(jax.random.key)(jnp.arange(4))), jnp.asarray(inputs(5))
+
+    @nnx.scan(in_axes=(nnx.Carry, 0), out_axes=nnx.Carry)
+    def chain(x, layer):
+        return layer(x)
+
+    expected = x
+    for seed in range(4):
+        expected = KANLayer(3, 3, BSpline(2, 3), rngs=nnx.Rngs(seed))(expected)
+    np.testing.assert_allclose(chain(x, layers), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shapes_without_values(family):
+    abstract = nnx.eval_shape(lambda: KANLayer(3, 2, FAMILIES[family](), init="glorot", rngs=nnx.Rngs(0)))
+    concrete = KANLayer(3, 2, FAMILIES[family](), rngs=nnx.Rngs(0))
+    assert isinstance(abstract.coef.get_value(), jax.ShapeDtypeStruct)
+    shapes = lambda layer: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), nnx.to_pure_dict(nnx.state(layer)))
+    assert shapes(abstract) == shapes(concrete)
+
+
+def test_construction_under_jit_equals_construction():
+    build = lambda: KANLayer(3, 2, BSpline(2, 3), init="glorot_fine", rngs=nnx.Rngs(5))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+        parameters(nnx.jit(build)()),
+        parameters(build()),
+    )
+
+
+@pytest.mark.parametrize("family", ["bspline", "wavelet"])
+def test_the_optimizer_of_flax_trains_the_parameters_and_leaves_the_grid(family):
+    layer, x = KANLayer(3, 1, FAMILIES[family](), rngs=nnx.Rngs(0)), inputs(64)
+    y = np.sin(3 * x).sum(axis=1, keepdims=True)
+    optimizer = nnx.Optimizer(layer, optax.adam(1e-2), wrt=nnx.Param)
+    before = parameters(layer)
+
+    @nnx.jit
+    def step(layer, optimizer):
+        loss, gradients = nnx.value_and_grad(lambda layer: jnp.mean((layer(x) - y) ** 2))(layer)
+        optimizer.update(layer, gradients)
+        return loss
+
+    losses = [float(step(layer, optimizer)) for _ in range(60)]
+    assert losses[-1] < 0.3 * losses[0]
+    after = parameters(layer)
+    trained = set(layer.basis.trained)
+    for name, value in before["basis_state"].items():
+        assert (after["basis_state"][name] != value).any() == (name in trained)
+    assert all((before[name] != after[name]).any() for name in ("coef", "residual_kernel", "bias"))
+
+
+def test_kinds_of_state():
+    spline, wavelet = make(BSpline(2, 3)), make(Wavelet(3))
+    assert isinstance(spline.basis_state["ends"], Grid)
+    assert set(nnx.to_pure_dict(nnx.state(spline, Grid))["basis_state"]) == {"ends"}
+    assert "basis_state" not in nnx.to_pure_dict(nnx.state(spline, nnx.Param))
+    assert set(nnx.to_pure_dict(nnx.state(wavelet, nnx.Param))["basis_state"]) == {"shift", "scale"}
+    assert not jax.tree.leaves(nnx.state(wavelet, Grid))
+
+
+def test_no_source_of_keys_is_stored():
+    rngs = nnx.Rngs(0)
+    layer = KANLayer(3, 2, Sine(2), rngs=rngs)
+    assert not jax.tree.leaves(nnx.state(layer, nnx.RngState))
+    assert not any(isinstance(value, (nnx.Rngs, nnx.RngStream)) for _, value in nnx.iter_graph(layer))
+
+
+# --- copies and files ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("basis", [BSpline(2, 3), Rational(3, 2)], ids=["bspline", "rational"])
+@pytest.mark.parametrize(
+    "copied",
+    [
+        lambda layer: nnx.merge(*nnx.split(layer), copy=True),
+        lambda layer: pickle.loads(pickle.dumps(layer)),
+        lambda layer: cloudpickle.loads(cloudpickle.dumps(layer)),
+        copy.deepcopy,
+        nnx.clone,
+    ],
+    ids=["split", "pickle", "cloudpickle", "deepcopy", "clone"],
+)
+def test_copies_compute_the_same_and_share_nothing(basis, copied):
+    layer, x = make(basis, edge_scale=True, residual=half_cube), inputs(4)
+    name = next(iter(layer.basis_state))
+    layer.basis_state[name][...] = layer.basis_state[name][...] * 1.1
+    y = np.asarray(layer(x))
+    other = copied(layer)
+    assert_same_state(layer, other)
+    assert (other.basis, other.init, other.residual) == (layer.basis, layer.init, layer.residual)
+    np.testing.assert_array_equal(other(x), y)
+    other.basis_state[name][...] = other.basis_state[name][...] * 1.5
+    other.coef[...] = other.coef[...] + 1
+    np.testing.assert_array_equal(layer(x), y)
+    assert np.abs(other(x) - y).max() > 1e-2
+
+
+def test_a_checkpoint_keeps_the_grid(tmp_path):
+    layer, x = make(BSpline(2, 3)), inputs(4)
+    layer.basis_state["ends"][...] = jnp.array([[-1.0, 2.0], [-3.0, 1.0], [0.0, 1.0]])
+    graphdef, state = nnx.split(layer)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "layer", nnx.to_pure_dict(state))
+        checkpointer.wait_until_finished()
+        blank = jax.tree.map(jnp.zeros_like, nnx.to_pure_dict(state))
+        restored = checkpointer.restore(tmp_path / "layer", blank)
+    nnx.replace_by_pure_dict(state, restored)
+    other = nnx.merge(graphdef, state)
+    assert_same_state(layer, other)
+    np.testing.assert_array_equal(other(x), layer(x))
+
+
+def test_a_compiled_function_sees_a_grid_that_moved():
+    layer, x = make(BSpline(2, 3)), inputs(4)
+    compiled = nnx.jit(lambda layer, x: layer(x))
+    before = compiled(layer, x), forward(layer, x)
+    layer.basis_state["ends"][...] = layer.basis_state["ends"][...] * 2
+    for function, old in zip((compiled, forward), before, strict=True):
+        np.testing.assert_allclose(function(layer, x), layer(x), rtol=1e-5, atol=1e-6)
+        assert np.abs(function(layer, x) - old).max() > 1e-2
+
+
+# --- text and errors ----------------------------------------------------------------------------------------------
+
+
+def test_a_layer_prints_on_one_line():
+    layer = KANLayer(3, 2, BSpline(3, 5), rngs=nnx.Rngs(0))
+    assert repr(layer) == str(layer)
+    assert repr(layer) == "KANLayer(3, 2, BSpline(3, 5), residual=silu, 56 parameters)"
+    assert "residual=None" in repr(make(residual=None))
+    assert repr(make()) == repr(make())
+    assert "\n" not in repr(nnx.eval_shape(lambda: make()))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((100, 3)), r"expected \(\.\.\., 2\), got \(100, 3\)"),
+        (np.zeros(5), r"expected \(\.\.\., 2\), got \(5,\)"),
+        (np.float32(1.0), r"expected \(\.\.\., 2\), got \(\)"),
+        (np.zeros((0, 2)), r"empty batch: expected \(\.\.\., 2\), got \(0, 2\)"),
+    ],
+)
+def test_inputs_of_a_wrong_shape_are_refused(x, message):
+    layer = KANLayer(2, 3, Chebyshev(2), rngs=nnx.Rngs(0))
+    for call in (layer, layer.edges, lambda x: forward(layer, x)):
+        with pytest.raises(ShapeError, match=message):
+            call(x)
+
+
+@pytest.mark.parametrize(("sizes", "name"), [((0, 2), "n_in"), ((2, -1), "n_out")])
+def test_sizes_below_one_are_refused(sizes, name):
+    with pytest.raises(EdgewiseError, match=f"{name} must be at least 1"):
+        KANLayer(*sizes, rngs=nnx.Rngs(0))
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(UnknownNameError, match="did you mean 'glorot_fine'"):
+        KANLayer(2, 2, init="glorot_fin", rngs=nnx.Rngs(0))
