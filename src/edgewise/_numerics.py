@@ -34,15 +34,18 @@ def magnitude(x: Array) -> Array:
     return jnp.where(x < 0, -x, x)
 
 
-def sinc(x: Array) -> Array:
-    """sin(x) / x, 1 at 0; by its Taylor series for |x| < 1, where the derivatives of the quotient cancel."""
+def sinc(x: Array, sine: Array | None = None) -> Array:
+    """sin(x) / x, 1 at 0; by its Taylor series for |x| < 1, where the derivatives of the quotient cancel.
+
+    ``sine`` is sin(x) where it is known already.
+    """
     small = jnp.abs(x) < 1
     square = jnp.where(small, x, 0.0) ** 2
     series = jnp.full_like(x, _SINC_SERIES[-1])
     for coefficient in _SINC_SERIES[-2::-1]:
         series = series * square + coefficient
     safe = jnp.where(small, 1.0, x)
-    return jnp.where(small, series, sincos(safe)[0] / safe)
+    return jnp.where(small, series, (sincos(safe)[0] if sine is None else sine) / safe)
 
 
 @jax.custom_jvp

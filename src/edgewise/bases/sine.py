@@ -40,21 +40,23 @@ class Sine(Pointwise):
         return {"frequency": jax.random.normal(key, (self.size,)), "phase": jnp.zeros(self.size)}
 
     def parameters(self, state):
-        return state["frequency"][:, None], state["phase"][:, None]
-
-    def mode(self, x, frequency, phase):
-        # numerator and deviation both vanish as w -> 0; divide w out of each before dividing one by the other
-        sign = jnp.where(frequency < 0, -1.0, 1.0).astype(x.dtype)
+        # numerator and deviation both vanish as w -> 0; w is divided out of each before one is divided by the other
+        wide = jnp.promote_types(state["frequency"].dtype, jnp.float32)
+        frequency, phase = (state[name].astype(wide)[:, None] for name in ("frequency", "phase"))
+        sign = jnp.where(frequency < 0, -1.0, 1.0).astype(wide)
         square = frequency * frequency
         sin_p, cos_p = sincos(phase)
         half = jnp.exp(-square / 2)
         variance = _exponential_mean(square) * (cos_p * cos_p * half * half - jnp.expm1(-square) / 2)
         # 1e-12 in float32; the variance itself goes to 0 where w and cos p do
-        scale = sign / jnp.sqrt(variance + float(jnp.finfo(x.dtype).resolution) ** 2)
+        scale = sign / jnp.sqrt(variance + float(jnp.finfo(wide).resolution) ** 2)
         shift = sin_p * frequency * _exponential_mean(square / 2) / 2
-        turn = frequency * x / 2
+        return frequency / 2, scale * cos_p, scale * sin_p, scale * shift
+
+    def mode(self, x, half_frequency, cos_p, sin_p, shift):
+        turn = half_frequency * x
         sin_t, cos_t = sincos(turn)
-        return scale * (x * sinc(turn) * (cos_p * cos_t - sin_p * sin_t) + shift)
+        return x * sinc(turn, sin_t) * (cos_p * cos_t - sin_p * sin_t) + shift
 
 
 def _exponential_mean(z):
