@@ -31,7 +31,7 @@ def alternate(functions: Mapping[str, Callable[[], Any]], *, rounds: int, second
             start = time.perf_counter()
             jax.block_until_ready(function())
             times[name].append(time.perf_counter() - start)
-        if time.perf_counter() - begin > seconds and len(times[name]) >= 5:
+        if time.perf_counter() - begin > seconds and min(map(len, times.values())) >= 5:
             break
     return times
 
@@ -43,7 +43,8 @@ def ratio(times: Mapping[str, list[float]], name: str, reference: str) -> float:
 
 def temporary_bytes(function: Callable, *arguments: Any) -> int:
     """XLA's own figure of the temporary memory of a compiled function."""
-    return jax.jit(function).lower(*arguments).compile().memory_analysis().temp_size_in_bytes
+    analysis: Any = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    return analysis.temp_size_in_bytes
 
 
 def run_script(code: str, *, env: Mapping[str, str] | None = None) -> tuple[Any, float]:

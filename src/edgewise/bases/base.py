@@ -111,18 +111,25 @@ class Basis(CheckedKeywords, ABC):
     @property
     def config(self) -> dict[str, Any]:
         """A JSON-ready description; :func:`from_config` rebuilds the family from it."""
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         return {"family": type(self).__name__} | {
-            name: value.config if isinstance(value, Basis) else list(value) if isinstance(value, tuple) else value
-            for name, value in fields.items()
+            f.name: _described(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
+
+
+def _described(value: Any) -> Any:
+    """A field's value in the words of JSON."""
+    if isinstance(value, Basis):
+        return value.config
+    if isinstance(value, tuple):
+        return [_described(part) for part in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def from_config(config: Mapping[str, Any]) -> Basis:
     """The family that ``Basis.config`` described; raises ``UnknownNameError`` for a family never defined."""
-    family = _FAMILIES.get(config["family"])
+    family = _FAMILIES.get(config.get("family", ""))
     if family is None:
-        raise unknown_name("basis", config["family"], _FAMILIES)
+        raise unknown_name("basis", config.get("family", "without a family"), _FAMILIES)
     return family(
         **{
             name: from_config(value)
@@ -152,11 +159,11 @@ class Concatenated(Basis):
             )
 
     @property
-    def has_constant(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def has_constant(self) -> bool:
         return self.left.has_constant
 
     @property
-    def trained(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def trained(self) -> tuple[str, ...]:
         sides = (("left", self.left), ("right", self.right))
         return tuple(f"{side}_{name}" for side, basis in sides for name in basis.trained)
 

@@ -51,7 +51,7 @@ class RBF(Pointwise):
     State: ``centres`` ``[n_in, size]``.  As a basis of KANs: Li, arXiv 2405.06721.
     """
 
-    size: int = 8  # pyright: ignore[reportIncompatibleMethodOverride]
+    size: int = 8
     domain: tuple[float, float] = (-2.0, 2.0)
     width: float | None = None
     kernel: str = "gaussian"

@@ -27,7 +27,7 @@ class RSWAF(Pointwise):
     State: ``centres`` ``[n_in, size]``.  Delis, FasterKAN (2024); close to a Gaussian and cheaper.
     """
 
-    size: int = 8  # pyright: ignore[reportIncompatibleMethodOverride]
+    size: int = 8
     domain: tuple[float, float] = (-2.0, 2.0)
     width: float | None = None
 

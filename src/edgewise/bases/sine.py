@@ -31,7 +31,7 @@ class Sine(Pointwise):
 
     trained: ClassVar[tuple[str, ...]] = ("frequency", "phase")
 
-    size: int = 5  # pyright: ignore[reportIncompatibleMethodOverride]
+    size: int = 5
 
     def __post_init__(self):
         check_count("Sine: size", self.size)

@@ -45,15 +45,17 @@ def check_squash(family: str, squash: str | None, domain: tuple[float, float]) -
 
 def check_domain(family: str, domain: tuple[float, float]) -> tuple[float, float]:
     """``domain`` as two floats, low < high; raises ``EdgewiseError`` otherwise."""
+    low, high = 0.0, 0.0
     try:
         low, high = map(float, domain)
-        valid = -float("inf") < low < high < float("inf")
+        # a list would leave the family unhashable
+        valid = isinstance(domain, tuple) and -float("inf") < low < high < float("inf")
     except (TypeError, ValueError):
         valid = False
     if not valid:
         raise EdgewiseError(
             f"{family}(domain={domain!r}) is not an interval.",
-            do="pass two finite numbers, the lower one first: (-1, 1).",
+            do="pass a tuple of two finite numbers, the lower one first: (-1, 1).",
         )
     return low, high
 

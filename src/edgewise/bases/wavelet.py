@@ -76,7 +76,7 @@ class Wavelet(Pointwise):
 
     trained: ClassVar[tuple[str, ...]] = ("shift", "scale")
 
-    size: int = 8  # pyright: ignore[reportIncompatibleMethodOverride]
+    size: int = 8
     kind: str = "mexican_hat"
     domain: tuple[float, float] = (-1.0, 1.0)
     width: float | None = None

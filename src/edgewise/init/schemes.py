@@ -6,6 +6,7 @@ K is the number of modes that a layer keeps, N = K + 1 with a residual branch an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -84,7 +85,7 @@ class Initializer(Protocol):
 
 
 @dataclass(frozen=True)
-class Scheme(CheckedKeywords):
+class Scheme(CheckedKeywords, ABC):
     """What the schemes share.
 
     Args:
@@ -105,6 +106,10 @@ class Scheme(CheckedKeywords):
             check_positive(f"{type(self).__name__}: gain", self.gain)
         if self.sample_size is not None:
             check_count(f"{type(self).__name__}: sample_size", self.sample_size)
+
+    @abstractmethod
+    def __call__(self, stats: Stats) -> Scales:
+        """The scales of a layer with these statistics."""
 
     def moments(self, stats: Stats) -> Moments:
         """The layer's moments under the law that this scheme assumes."""

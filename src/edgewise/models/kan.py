@@ -126,7 +126,7 @@ def _check_widths(widths: Any) -> list[int]:
     return [check_count(f"widths[{index}]", width) for index, width in enumerate(widths)]
 
 
-def _one_per_layer(basis: Any, layers: int) -> list[Basis]:
+def _one_per_layer(basis: Any, layers: int) -> list[Any]:
     if isinstance(basis, str) or not isinstance(basis, Sequence):
         return [basis] * layers
     if len(basis) != layers:

@@ -134,7 +134,7 @@ def _check_state(basis: Basis) -> State:
     key = jax.random.key(0)
     state, again, wider = basis.init(_N_IN, key=key), basis.init(_N_IN, key=key), basis.init(3, key=key)
     for entry, value in state.items():
-        shape, wide = np.shape(value), np.shape(wider.get(entry))
+        shape, wide = np.shape(value), np.shape(wider[entry]) if entry in wider else None
         per_node = shape[:1] == (_N_IN,) and wide == (3, *shape[1:])
         if not (per_node or shape == wide):
             raise ConformanceError(
