@@ -12,6 +12,7 @@ import importlib
 import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
+from numbers import Real
 from types import ModuleType
 from typing import Any
 
@@ -110,8 +111,10 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
 
 def check_positive(name: str, value: Any) -> None:
     """Raise :class:`EdgewiseError` unless ``value`` is a finite number above 0."""
-    if isinstance(value, (str, bool)) or not 0 < value < float("inf"):
-        raise EdgewiseError(f"{name} must be a finite number above 0, got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
+        raise EdgewiseError(
+            f"{name} must be a finite number above 0, got {value!r}.", do="pass a positive number, say 1.0."
+        )
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -30,11 +31,13 @@ class Jacobi(OrthogonalPolynomials):
 
     def __post_init__(self):
         super().__post_init__()
-        if not (-1 < self.alpha < float("inf") and -1 < self.beta < float("inf")):
-            raise EdgewiseError(
-                f"Jacobi(alpha={self.alpha}, beta={self.beta}): both exponents must be above -1.",
-                "the weight (1 - t)^alpha (1 + t)^beta has no integral otherwise.",
-            )
+        for exponent in (self.alpha, self.beta):
+            if not isinstance(exponent, Real) or not -1 < exponent < float("inf"):
+                raise EdgewiseError(
+                    f"Jacobi(alpha={self.alpha!r}, beta={self.beta!r}): both exponents must be numbers above -1.",
+                    "the weight (1 - t)^alpha (1 + t)^beta has no integral otherwise.",
+                    "pass alpha=1.0, beta=1.0, or use Legendre or Chebyshev.",
+                )
 
     @property
     def exponents(self):

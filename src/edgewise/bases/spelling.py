@@ -53,8 +53,11 @@ def _parse_one(text: str) -> Basis:
         key, equals, value = argument.partition("=")
         if not equals and position >= len(fields):
             raise EdgewiseError(f"{text!r} has too many arguments.", do=f"{family.__name__} takes {', '.join(fields)}.")
-        check_keywords(family.__name__, [key if equals else fields[position]], fields)
-        values[key if equals else fields[position]] = _literal(value if equals else key)
+        field, value = (key, value) if equals else (fields[position], key)
+        check_keywords(family.__name__, [field], fields)
+        if field in values:
+            raise EdgewiseError(f"{text!r} gives {field} twice.", do=f"give {field} once.")
+        values[field] = _literal(value)
     return family(**values)
 
 
