@@ -13,6 +13,7 @@ from edgewise import KAN, BSpline, Chebyshev
 from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
 from edgewise.init import Power
 from edgewise.training import ensemble, train_ensemble
+from edgewise.training.optimizers import OPTIMIZERS, parse_optimizer
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (24, 2)).astype(np.float32)
@@ -22,7 +23,7 @@ MEMBERS = [("glorot", 0), ("lecun", 1), ("default", 2), ("power", 3), ("balanced
 
 
 def make_model(scheme, seed):
-    return KAN([2, 3, 1], BSpline(2, 2), init=scheme, rngs=nnx.Rngs(seed))
+    return KAN([2, 3, 1], Chebyshev(2), init=scheme, rngs=nnx.Rngs(seed))
 
 
 def train(members=MEMBERS, train_set=TRAIN, test_set=TEST, model=make_model, **options):
@@ -79,19 +80,17 @@ def test_what_a_result_holds(result):
     assert 0 < result.compile_seconds < result.seconds
 
 
-def test_any_transformation_of_optax_is_taken(result):
+def test_any_transformation_of_optax_is_taken():
     given = train(MEMBERS[:2], optimizer=optax.chain(optax.clip_by_global_norm(0.1), optax.adam(1e-2)), epochs=10)
     tx = optax.chain(optax.clip_by_global_norm(0.1), optax.adam(1e-2))
     for index, (scheme, seed) in enumerate(MEMBERS[:2]):
         # a norm over one member's own gradient, not over the ensemble's
         np.testing.assert_allclose(given.train_loss[index], alone(scheme, seed, tx, 10)[0], rtol=1e-4)
-    named = train(MEMBERS[:2], optimizer=ADAM, epochs=10)
-    np.testing.assert_allclose(named.train_loss, result.train_loss[:2, :10], rtol=1e-4)
 
 
-@pytest.mark.parametrize("group", [1, 2, 3])
+@pytest.mark.parametrize("group", [2, 5])
 def test_neither_the_grouping_nor_the_padding_matters(result, monkeypatch, group):
-    monkeypatch.setattr(ensemble, "_group_size", lambda *sizes: group)  # 5 members: groups of 2 and 3 are padded
+    monkeypatch.setattr(ensemble, "_group_size", lambda *sizes: group)  # 5 members: groups of 2 are padded
     grouped = train(optimizer="adam:1e-2", epochs=10)
     np.testing.assert_allclose(grouped.train_loss, result.train_loss[:, :10], rtol=1e-4)
     assert grouped.score.shape == (5,)
@@ -100,7 +99,7 @@ def test_neither_the_grouping_nor_the_padding_matters(result, monkeypatch, group
 
 def test_every_member_keeps_a_grid_of_its_own():
     def moved(stretch, seed):
-        model = make_model("glorot", seed)
+        model = KAN([2, 2, 1], BSpline(2, 2), rngs=nnx.Rngs(seed))
         for layer in model.layers:
             layer.basis_state["ends"][...] = layer.basis_state["ends"][...] * stretch
         return model
@@ -135,20 +134,17 @@ def test_a_diverging_member_is_marked_and_frozen_and_the_others_go_on():
     healthy = train([members[0], members[2]], **options)
     np.testing.assert_allclose(mixed.train_loss[[0, 2]], healthy.train_loss, rtol=1e-4)
     np.testing.assert_allclose(mixed.score[[0, 2]], healthy.score, rtol=1e-3)
-
-
-def test_the_mark_of_divergence_does_not_depend_on_what_is_recorded():
-    members = [(Power(gain=3e4), 1), ("glorot", 0)]
-    fine, coarse = (train(members, optimizer="sgd:0.05", epochs=60, record=record) for record in (60, 3))
-    assert fine.diverged_at.tolist() == coarse.diverged_at.tolist()
+    # the mark does not depend on what is recorded
+    coarse = train(members, record=3, **options)
+    assert coarse.diverged_at.tolist() == mixed.diverged_at.tolist()
     assert coarse.epochs.tolist() == [0, 20, 40]
-    assert np.isnan(coarse.train_loss[0]).tolist() == (coarse.epochs >= fine.diverged_at[0]).tolist()
+    assert np.isnan(coarse.train_loss[1]).tolist() == (coarse.epochs >= late).tolist()
 
 
 # --- records, progress, interruption ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("record", "stride"), [(10, 4), (7, 6), (1, 40), (40, 1)])
+@pytest.mark.parametrize(("record", "stride"), [(7, 6), (1, 40)])
 def test_losses_are_recorded_every_few_epochs(result, record, stride):
     few = train(MEMBERS, optimizer="adam:1e-2", record=record)
     assert few.epochs.tolist() == list(range(0, 40, stride))
@@ -294,5 +290,10 @@ def test_other_things_are_refused(options, error, message):
 
 
 def test_the_learning_rate_may_be_left_out():
-    step = train(MEMBERS[:1], optimizer="adam", epochs=3).train_loss
-    np.testing.assert_allclose(step, train(MEMBERS[:1], optimizer="adam:1e-3", epochs=3).train_loss, rtol=1e-6)
+    gradient = jnp.array([1.0, -2.0])
+    for name in OPTIMIZERS:
+        updates = [
+            tx.update(gradient, tx.init(gradient), gradient)[0] for tx in map(parse_optimizer, (name, name + ":1e-3"))
+        ]
+        np.testing.assert_array_equal(*updates)
+    assert parse_optimizer(ADAM) is ADAM

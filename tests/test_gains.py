@@ -10,7 +10,7 @@ from flax import nnx
 
 from edgewise.bases import FAMILIES, BSpline, Chebyshev
 from edgewise.errors import EdgewiseError, UnknownNameError
-from edgewise.init import Custom, Gain, Glorot, LeCun, Power, Scales, gains
+from edgewise.init import SCHEMES, Custom, Gain, Glorot, LeCun, Power, Scales, gains
 from edgewise.models import KAN
 from edgewise.nn import KANLayer
 
@@ -65,55 +65,38 @@ def test_the_schemes_keep_what_they_promise():
 # --- against real passes ------------------------------------------------------------------------------------------
 
 
-def measured(basis, init, law, residual, n_in=3, n_out=2, draws=512, samples=32):
-    """Var(y) / Var(x) and Var(dx) / Var(dy) over many layers, each on inputs of its own from the assumed law.
-
-    Antithetic in nothing: weights, inputs and output gradients are independent draws.
-    """
-
-    def one(key):
-        keys = jax.random.split(key, 3)
-        layer = KANLayer(n_in, n_out, basis, init=init, residual=residual, rngs=nnx.Rngs(params=keys[0]))
-        if law == "normal":
-            x = jax.random.normal(keys[1], (samples, n_in))
-        else:
-            low, high = basis.interval
-            # one point in each stratum of the interval: less noise than independent points, the same law
-            strata = jax.vmap(lambda k: jax.random.permutation(k, samples), out_axes=1)(jax.random.split(keys[1], n_in))
-            x = low + (high - low) * (strata + jax.random.uniform(keys[2], (samples, n_in))) / samples
-        y, pullback = jax.vjp(layer, x)
-        (dx,) = pullback(jax.random.normal(keys[2], y.shape))
-        return jnp.mean(y**2) / jnp.mean(x**2, keepdims=False), jnp.mean(dx**2), jnp.mean(y**2), jnp.mean(x**2)
-
-    _, backward, y2, x2 = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(0), draws))
-    return float(y2.mean() / x2.mean()), float(backward.mean())
+WIDTH, SEEDS, SAMPLES = 192, 12, 16
 
 
-CASES = [(family, FAMILIES[family], "glorot", "uniform", None) for family in FAMILIES]
+@jax.jit
+def passes(layer, key, x):
+    """Var(y) / Var(x) of a forward pass and Var(dx) / Var(dy) of a backward pass on random output gradients."""
+    y, pullback = jax.vjp(layer, x)
+    dy = jax.random.normal(key, y.shape)
+    (dx,) = pullback(dy)
+    return jnp.mean(y**2) / jnp.mean(x**2), jnp.mean(dx**2) / jnp.mean(dy**2)
+
+
+CASES = [(family, family, "glorot", "uniform", None) for family in FAMILIES]
 CASES += [
-    ("bspline-silu", FAMILIES["bspline"], "lecun", "uniform", "silu"),
-    ("chebyshev-silu-normal", FAMILIES["chebyshev"], "balanced", "normal", "silu"),
-    ("fourier-normal", FAMILIES["fourier"], "glorot_fine", "normal", None),
-    ("rbf-default-silu", FAMILIES["rbf"], "default", "uniform", "silu"),
+    ("bspline-silu", "bspline", "lecun", "uniform", "silu"),
+    ("chebyshev-silu-normal", "chebyshev", "balanced", "normal", "silu"),
+    ("fourier-normal", "fourier", "glorot_fine", "normal", None),
+    ("rbf-default-silu", "rbf", "default", "uniform", "silu"),
 ]  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("family", "scheme", "law", "residual"), [c[1:] for c in CASES], ids=[c[0] for c in CASES])
 def test_the_prediction_against_forward_and_backward_passes(family, scheme, law, residual):
-    from edgewise.init import SCHEMES
-
-    basis = family()
-    init = SCHEMES[scheme](distribution=law)
-    layer = KANLayer(3, 2, basis, init=init, residual=residual, rngs=nnx.Rngs(0))
-    if family is FAMILIES["sine"]:  # its moments depend on the drawn frequencies: average them as well
-        predicted = np.mean(
-            [KANLayer(3, 2, basis, init=init, residual=None, rngs=nnx.Rngs(s)).gain() for s in range(40)], 0
-        )
-        tolerance = 0.35
-    else:
-        predicted, tolerance = layer.gain(), 0.06
-    np.testing.assert_allclose(measured(basis, init, law, residual), predicted, rtol=tolerance)
+    basis, init = FAMILIES[family](), SCHEMES[scheme](distribution=law)
+    ratios, rng = [], np.random.default_rng(0)
+    for seed in range(SEEDS):
+        layer = KANLayer(WIDTH, WIDTH - 40, basis, init=init, residual=residual, rngs=nnx.Rngs(seed))
+        shape = (SAMPLES, WIDTH)
+        x = rng.normal(size=shape) if law == "normal" else rng.uniform(*basis.interval, shape)
+        ratios.append(np.divide(passes(layer, jax.random.key(seed), x.astype(np.float32)), layer.gain()))
+    # a mean over 192 squares scatters by 10 %, over 12 seeds by 3 %
+    np.testing.assert_allclose(np.mean(ratios, axis=0), 1, atol=0.08)
 
 
 # --- asking -------------------------------------------------------------------------------------------------------

@@ -81,21 +81,22 @@ def test_the_layer_is_its_formula(basis, n):
                 for m in range(c.shape[0]):
                     total += s[i, j] * c[m, i, j] * values[sample, i, m]
             expected[sample, j] = total
-    np.testing.assert_allclose(layer(x), expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_allclose(forward(layer, x), expected, rtol=2e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("options", [{}, {"residual": None}, {"bias": False, "edge_scale": True}], ids=str)
 def test_the_edges_sum_to_the_layer_less_its_bias(options):
     for basis in (Chebyshev(3), Rational(3, 2)):
         layer, x = make(basis, **options), inputs(2, 4)
-        edges = layer.edges(x)
+        every_edge = jax.jit(layer.edges)
+        edges = every_edge(x)
         assert edges.shape == (2, 4, 3, 2)
         bias = 0.0 if layer.bias is None else np.asarray(layer.bias[...])
-        np.testing.assert_allclose(edges.sum(axis=-2), layer(x) - bias, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(edges.sum(axis=-2), forward(layer, x) - bias, rtol=1e-5, atol=1e-5)
         # an edge sees its own input alone
         moved = x.copy()
         moved[..., 0] += 0.05
-        changed = np.abs(layer.edges(moved) - edges).max(axis=(0, 1)) > 1e-6
+        changed = np.abs(every_edge(moved) - edges).max(axis=(0, 1)) > 1e-6
         assert changed.tolist() == [[True, True], [False, False], [False, False]]
 
 
@@ -153,7 +154,7 @@ def test_residuals_that_are_refused(residual, message):
 FORM_BASES = {
     "chebyshev": Chebyshev(4),
     "bspline": BSpline(2, 3),
-    "free": BSpline(2, 3, knots="free"),
+    "free": BSpline(1, 2, knots="free"),
     "sine": Sine(3),
     "wavelet": Wavelet(3),
     "groups": Rational(3, 2, groups=2),
@@ -216,17 +217,17 @@ def test_dtypes_of_parameters_and_of_the_computation(family):
     basis, x = FAMILIES[family](), inputs(4)
     layer = KANLayer(3, 2, basis, param_dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(layer))} == {jnp.dtype(jnp.bfloat16)}
-    assert layer(x).dtype == jnp.float32  # promoted
-    assert layer(x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
+    assert forward(layer, x).dtype == jnp.float32  # promoted
+    assert jax.eval_shape(layer, x.astype(jnp.bfloat16)).dtype == jnp.bfloat16
     low = KANLayer(3, 2, basis, dtype=jnp.bfloat16, edge_scale=True, rngs=nnx.Rngs(0))
     assert low.coef.dtype == jnp.float32
-    assert low(x).dtype == low.edges(x).dtype == jnp.bfloat16
+    assert forward(low, x).dtype == jax.eval_shape(low.edges, x).dtype == jnp.bfloat16
     full = KANLayer(3, 2, basis, edge_scale=True, rngs=nnx.Rngs(0))
-    np.testing.assert_allclose(low(x).astype(jnp.float32), full(x), atol=0.05)
+    np.testing.assert_allclose(forward(low, x).astype(jnp.float32), forward(full, x), atol=0.05)
     with jax.enable_x64(True):
         wide = KANLayer(3, 2, basis, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
         assert {leaf.dtype for leaf in jax.tree.leaves(nnx.state(wide))} == {jnp.dtype(jnp.float64)}
-        assert wide(x.astype(np.float64)).dtype == jnp.float64
+        assert jax.eval_shape(wide, x.astype(np.float64)).dtype == jnp.float64
 
 
 def dots(jaxpr):
@@ -255,29 +256,32 @@ def test_precision_reaches_every_product(n, basis):
 # --- derivatives --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [(3, 2), (33, 2)], ids=["narrow", "wide"])
-@pytest.mark.parametrize("basis", [Chebyshev(3), BSpline(3, 4)], ids=["chebyshev", "bspline"])
+@pytest.mark.parametrize(
+    ("basis", "n"), [(Chebyshev(3), (3, 2)), (BSpline(3, 3), (3, 2)), (BSpline(3, 2), (33, 2))], ids=str
+)
 def test_derivatives_agree_with_finite_differences(n, basis):
     with jax.enable_x64(True):
         layer = make(basis, *n, param_dtype=jnp.float64, edge_scale=True)
         rng = np.random.default_rng(3)
         x, v = rng.uniform(-0.8, 0.8, (2, n[0])), rng.normal(size=(2, n[0]))
         f = jax.jit(lambda x: layer(x))
-        directional = lambda x: jax.jvp(f, (x,), (jnp.asarray(v),))[1]
+        directional = jax.jit(lambda x: jax.jvp(f, (x,), (jnp.asarray(v),))[1])
         h = 1e-4
         first = (f(x + h * v) - f(x - h * v)) / (2 * h)
         second = (f(x + h * v) - 2 * f(x) + f(x - h * v)) / h**2
         np.testing.assert_allclose(directional(x), first, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(jax.jvp(directional, (x,), (jnp.asarray(v),))[1], second, rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(
+            jax.jit(lambda x: jax.jvp(directional, (x,), (jnp.asarray(v),))[1])(x), second, rtol=1e-3, atol=1e-3
+        )
         # reverse mode against forward mode, and forward over reverse
-        loss = lambda x: jnp.sum(jnp.sin(layer(x)))
-        gradient = jax.grad(loss)
+        loss = jax.jit(lambda x: jnp.sum(jnp.sin(layer(x))))
+        gradient = jax.jit(jax.grad(loss))
         numeric = (loss(x + h * v) - loss(x - h * v)) / (2 * h)
         assert float((gradient(x) * v).sum()) == pytest.approx(float(numeric), rel=1e-5)
-        hv = jax.jvp(gradient, (x,), (jnp.asarray(v),))[1]
+        hv = jax.jit(lambda x: jax.jvp(gradient, (x,), (jnp.asarray(v),))[1])(x)
         np.testing.assert_allclose(hv, (gradient(x + h * v) - gradient(x - h * v)) / (2 * h), rtol=1e-4, atol=1e-4)
         if n[0] == 3:
-            hessian = jax.hessian(lambda row: loss(row[None]))(jnp.asarray(x[0]))
+            hessian = jax.jit(jax.hessian(lambda row: loss(row[None])))(jnp.asarray(x[0]))
             np.testing.assert_allclose(hessian, hessian.T, atol=1e-12)
             np.testing.assert_allclose(hessian @ v[0], hv[0], rtol=1e-9, atol=1e-9)
 
@@ -290,27 +294,20 @@ def test_gradients_of_every_parameter_agree_with_finite_differences():
         loss = jax.jit(lambda params: jnp.sum(nnx.merge(graphdef, params, rest)(x) ** 2))
         rng = np.random.default_rng(0)
         direction = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape)), params)
-        moved = lambda h: jax.tree.map(lambda leaf, d: leaf + h * d, params, direction)
-        for leaf, along in (
-            ("coef", "coef"),
-            ("residual_kernel", "residual_kernel"),
-            ("edge_scale", "edge_scale"),
-            ("bias", "bias"),
-        ):
+        gradient = jax.grad(loss)(params)
+        for name in ("coef", "residual_kernel", "edge_scale", "bias"):
             only = jax.tree.map(jnp.zeros_like, direction)
-            only[leaf][...] = direction[along][...]
-            step = lambda h, only=only: jax.tree.map(lambda leaf, d: leaf + h * d, params, only)
-            numeric = (loss(step(1e-5)) - loss(step(-1e-5))) / 2e-5
-            exact = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), jax.grad(loss)(params), only)))
-            assert float(exact) == pytest.approx(float(numeric), rel=1e-7)
+            only[name][...] = direction[name][...]
+            plus, minus = (loss(jax.tree.map(lambda p, d, h=h: p + h * d, params, only)) for h in (1e-5, -1e-5))
+            exact = sum(jax.tree.leaves(jax.tree.map(lambda g, d: (g * d).sum(), gradient, only)))
+            assert float(exact) == pytest.approx(float(plus - minus) / 2e-5, rel=1e-7)
             assert abs(float(exact)) > 1e-3
-        assert loss(moved(0.0)) == loss(params)
 
 
 # --- transformations ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("basis", [BSpline(2, 3), Sine(3)], ids=["bspline", "sine"])
+@pytest.mark.parametrize("basis", [BSpline(2, 3), Chebyshev(2)], ids=["bspline", "chebyshev"])
 def test_compiled_and_checkpointed_calls_equal_plain_ones(basis):
     layer, x = make(basis), inputs(4)
     plain = layer(x)
