@@ -19,6 +19,9 @@ from edgewise.init import Moments, input_law
 from edgewise.init import moments as module
 
 
+UNIT = (-1.0, 1.0)
+
+
 def arcsine(u):
     return -np.cos(np.pi * u)
 
@@ -100,8 +103,8 @@ def test_the_constants_of_splines_are_the_published_ones():
 @pytest.mark.parametrize("knots", ["uniform", "free"])
 @pytest.mark.parametrize(
     ("degree", "intervals", "domain"),
-    [(1, 5, (-1, 1)), (2, 1, (-1, 1)), (3, 5, (-3.0, 10.0)), (3, 20, (0.0, 0.1)), (4, 3, (-1, 1)), (5, 2, (2.0, 3.0))],
-)  # fmt: skip
+    [(1, 5, UNIT), (2, 1, UNIT), (3, 5, (-3.0, 10.0)), (3, 20, (0.0, 0.1)), (4, 3, UNIT), (5, 2, (2.0, 3.0))],
+)
 def test_uniform_splines_on_the_uniform_law(degree, intervals, domain, knots):
     c, d = map(float, spline_constants(degree))
     size, cell = intervals + degree, (domain[1] - domain[0]) / intervals
