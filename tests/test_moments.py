@@ -18,7 +18,6 @@ from edgewise.errors import EdgewiseError, UnknownNameError
 from edgewise.init import Moments, input_law
 from edgewise.init import moments as module
 
-
 UNIT = (-1.0, 1.0)
 
 
