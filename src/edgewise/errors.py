@@ -111,7 +111,7 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
 
 def check_positive(name: str, value: Any) -> None:
     """Raise :class:`EdgewiseError` unless ``value`` is a finite number above 0."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value < float("inf"):
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) < float("inf"):
         raise EdgewiseError(
             f"{name} must be a finite number above 0, got {value!r}.", do="pass a positive number, say 1.0."
         )
