@@ -35,7 +35,7 @@ print(time.process_time() - start)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("statement", ["import edgewise", "from edgewise import KAN, KANLayer, BSpline, fit, init"])
+@pytest.mark.parametrize("statement", ["import edgewise", "from edgewise import KAN, KANLayer, BSpline, init"])
 def test_import_costs_little_more_than_its_dependencies(run_python: Callable[..., str], statement: str):
     """CPU time, not wall time, and the least of several runs in turn: both are insensitive to a busy machine."""
     codes = {"peers": "import jax, flax.nnx, optax", "ours": statement}
@@ -77,7 +77,7 @@ def test_help_of_the_command(root: Path):
 def test_import_makes_no_optional_dependency_necessary(run_python: Callable[..., str]):
     code = BLOCKER + (
         "import edgewise\n"
-        "from edgewise import KAN, KANLayer, BSpline, Chebyshev, fit, init, study\n"
+        "from edgewise import KAN, KANLayer, BSpline, Chebyshev, init, study\n"
         "import edgewise.cli, edgewise.testing\n"
     )
     run_python(code)
@@ -86,7 +86,7 @@ def test_import_makes_no_optional_dependency_necessary(run_python: Callable[...,
 def test_import_loads_no_optional_dependency(run_python: Callable[..., str]):
     code = (
         "import sys, edgewise, edgewise.study, edgewise.cli\n"
-        "edgewise.KAN, edgewise.fit, edgewise.init\n"
+        "edgewise.KAN, edgewise.init\n"
         f"print(sorted({set(EXTRAS)!r} & set(sys.modules)))"
     )
     assert run_python(code).strip() == "[]"
@@ -98,7 +98,7 @@ def test_import_starts_no_device_and_keeps_settings(run_python: Callable[..., st
 import random, jax, flax.nnx, optax, numpy as np
 before = dict(jax.config.values), random.getstate(), np.random.get_state()[1].tolist()
 import edgewise
-from edgewise import KAN, fit, init
+from edgewise import KAN, init
 after = dict(jax.config.values), random.getstate(), np.random.get_state()[1].tolist()
 assert before == after, [name for name in after[0] if after[0][name] != before[0].get(name)]
 from jax._src import xla_bridge
