@@ -208,20 +208,22 @@ def test_a_small_classification_for_real(capsys):
 def test_interrupted_for_real(root, tmp_path):
     """Ctrl-C while it trains: the table and the report of what is finished, and exit code 130."""
     command = [sys.executable, "-m", "edgewise.cli", "study", "--schemes", "default,glorot", "--seeds", "2"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--epochs", "10000000"],
         env={**os.environ, "PYTHONPATH": str(root / "src"), "EDGEWISE_CACHE_DIR": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-    )
-    assert process.stderr is not None
-    threading.Timer(120, process.kill).start()
-    assert "epoch" in process.stderr.readline()
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    ) as process:
+        watchdog = threading.Timer(300, process.kill)
+        watchdog.start()
+        assert process.stderr is not None
+        assert "epoch" in process.stderr.readline()
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        watchdog.cancel()
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "interrupted" in out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from edgewise._compilation import compiled_for_few_runs
 from edgewise._numerics import gauss_legendre
 from edgewise.bases import Basis, State
 from edgewise.errors import EdgewiseError, check_choice, check_count
@@ -170,12 +171,17 @@ def _means(basis: Basis, state: State, nodes, weights):
     return tuple(jnp.einsum("n,nmi->m", weights, part**2) / columns for part in (values, slopes))
 
 
+@cache
+def _compiled_means():
+    return compiled_for_few_runs(_means, static_argnums=0)
+
+
 @lru_cache(maxsize=512)
 def _cached_basis_means(basis: Basis, frozen_state, nodes: bytes, weights: bytes):
     with _float64_on_cpu():
         state = {name: np.frombuffer(raw, dtype).reshape(shape) for name, shape, dtype, raw in frozen_state}
         state = {name: jnp.asarray(value, jnp.float64) for name, value in state.items()}
-        means = jax.jit(_means, static_argnums=0)(basis, state, np.frombuffer(nodes), np.frombuffer(weights))
+        means = _compiled_means()(basis, state, np.frombuffer(nodes), np.frombuffer(weights))
         return tuple(np.asarray(mean) for mean in means)
 
 
@@ -186,7 +192,7 @@ def _cached_residual_means(residual: Callable, nodes: bytes, weights: bytes) -> 
         return w @ values**2, w @ slopes**2
 
     with _float64_on_cpu():
-        r0, r1 = jax.jit(means)(np.frombuffer(nodes), np.frombuffer(weights))
+        r0, r1 = compiled_for_few_runs(means)(np.frombuffer(nodes), np.frombuffer(weights))
         return float(r0), float(r1)
 
 

@@ -12,9 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
+from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.training.interrupt import Interrupt
 from edgewise.training.losses import LOSSES, SCORES
 from edgewise.training.optimizers import parse_optimizer
 
@@ -106,21 +109,22 @@ def train_ensemble(
         raise ShapeError("an empty training or test set.", do="pass at least one sample in each.")
     start = time.perf_counter()
     run = _Run(make_model, members, train, test, loss, optimizer, mesh, epochs, record)
-    chunk, interrupted, compile_seconds = 1, False, 0.0
-    try:
-        compile_seconds = run.compile()
-        while run.done < epochs:
-            begin, before = time.perf_counter(), run.done
-            losses = run.advance(min(before + chunk, epochs))
-            steps, elapsed = run.done - before, time.perf_counter() - begin
-            if on_progress is not None:
-                rate = steps / elapsed
-                on_progress(EnsembleProgress(run.done, epochs, losses, rate * len(members), (epochs - run.done) / rate))
-            chunk = max(1, min(10 * chunk, round(steps * _SECONDS_PER_CHUNK / elapsed)))
-    except KeyboardInterrupt:
-        if not run.done:
-            raise
-        interrupted = True
+    compile_seconds, chunk, interrupted = run.compile(), 1, False
+    with Interrupt() as interrupt:
+        try:
+            while run.done < epochs and not interrupt.requested:
+                begin, before = time.perf_counter(), run.done
+                losses = run.advance(min(before + chunk, epochs))
+                steps, elapsed = run.done - before, time.perf_counter() - begin
+                if on_progress is not None:
+                    rate, left = steps / elapsed, epochs - run.done
+                    on_progress(EnsembleProgress(run.done, epochs, losses, rate * len(members), left / rate))
+                chunk = max(1, min(10 * chunk, round(steps * _SECONDS_PER_CHUNK / elapsed)))
+            interrupted = run.done < epochs
+        except KeyboardInterrupt:
+            if not run.done:
+                raise
+            interrupted = True
     return run.result(interrupted, compile_seconds, start)
 
 
@@ -155,19 +159,20 @@ class _Run:
         """Compile the training program; its wall time in seconds."""
         begin = time.perf_counter()
         program = jax.jit(self._over_members(self._train_member))
-        self._program = program.lower(self.state, (self.train, self.test), (np.int32(0), np.int32(0))).compile()
+        self._program = program.lower(self.state, self.train, (np.int32(0), np.int32(0))).compile()
         return time.perf_counter() - begin
 
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to epoch ``stop``; the latest recorded losses ``[members]``."""
-        state, tested = self._program(self.state, (self.train, self.test), (np.int32(self.done), np.int32(stop)))
+        state = self._program(self.state, self.train, (np.int32(self.done), np.int32(stop)))
         losses = np.asarray(state["loss"])[: self.members, (stop - 1) // self.stride]
-        self.state, self.tested, self.done = state, tested, stop
+        self.state, self.done = state, stop
         return losses
 
     def result(self, interrupted: bool, compile_seconds: float, start: float) -> EnsembleResult:
         """Every member as it stands."""
-        score, predictions = self.tested
+        evaluate = compiled_for_few_runs(self._over_members(self._test_member))
+        score, predictions = evaluate(self.state, self.test, ())
         state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.members], self.state)
         recorded = np.arange(0, self.done, self.stride)
         diverged = state["diverged_at"]
@@ -189,8 +194,12 @@ class _Run:
         """``function`` of one member's state, of shared data and arguments, over all members: devices, groups, vmap."""
 
         def over_groups(state, data, arguments):
+            one = lambda member: function(member, data, *arguments)
+            if jax.tree.leaves(state)[0].shape[0] == 1:  # a single member needs neither loop nor vmap: half the tracing
+                alone = one(jax.tree.map(lambda leaf: leaf[0], state))
+                return jax.tree.map(lambda leaf: leaf[None], alone)
             grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, self.group, *leaf.shape[1:]), state)
-            members = jax.lax.map(lambda group: jax.vmap(lambda one: function(one, data, *arguments))(group), grouped)
+            members = jax.lax.map(jax.vmap(one), grouped)
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), members)
 
         if self.mesh is None:
@@ -201,13 +210,14 @@ class _Run:
         )
 
     def _train_member(self, state, data, start, stop):
-        (x, y), test = data
+        x, y = data
 
         def loss_of(params):
-            return self.loss(self._model(params, state)(x), y)
+            return self.loss(nnx.merge(self.graphdef, params, state["rest"])(x), y)
 
         def step(epoch, state):
-            loss, gradients = jax.value_and_grad(loss_of)(state["params"])
+            loss, gradients = jax.value_and_grad(loss_of)(self.pack.unpacked(state["params"]))
+            gradients = self.pack.packed(gradients)
             updates, opt = self.tx.update(gradients, state["opt"], state["params"])
             finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
             alive = finite & (state["diverged_at"] < 0)
@@ -220,12 +230,12 @@ class _Run:
                 "loss": state["loss"].at[slot].set(loss, mode="drop"),
             }  # fmt: skip
 
-        state = jax.lax.fori_loop(start, stop, step, state)
-        predicted = self._model(state["params"], state)(test[0])
-        return state, (self.score(predicted, test[1]), predicted)
+        return jax.lax.fori_loop(start, stop, step, state)
 
-    def _model(self, params, state):
-        return nnx.merge(self.graphdef, self.pack.unpacked(params), state["rest"])
+    def _test_member(self, state, data):
+        x, y = data
+        predicted = nnx.merge(self.graphdef, self.pack.unpacked(state["params"]), state["rest"])(x)
+        return self.score(predicted, y), predicted
 
 
 class _Tree:
@@ -246,7 +256,9 @@ class _Vector:
         self.ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
 
     def packed(self, tree):
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)])
+        leaves = jax.tree.leaves(tree)
+        backend = jnp if isinstance(leaves[0], Tracer) else np  # NumPy compiles nothing
+        return backend.concatenate([backend.ravel(leaf) for leaf in leaves])
 
     def unpacked(self, vector):
         starts = [0, *self.ends[:-1]]
