@@ -7,6 +7,8 @@ side is in memory at once, and in which axis is contiguous while the basis is ev
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -18,6 +20,7 @@ __all__ = ["contract"]
 _NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
 _UNROLLED = 32  # modes beyond are evaluated by one broadcast formula: unrolled, they take seconds to compile
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
+_FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
 
 
 def contract(basis: Basis, x: Array, state: State, coef: Array, *, first: int = 0, precision=None) -> Array:
@@ -39,11 +42,12 @@ def _by_blocks(basis, x, state, coef, first, precision):
     """One product for every few modes: the whole basis is never in memory at once."""
     modes, n_in, n_out = coef.shape
     values = basis.modes(x, state)[first:]
-    block = max(1, _BLOCK // n_in)
+    blocks = -(-modes // min(_FUSED, max(1, _BLOCK // n_in)))
+    edges = [modes * block // blocks for block in range(blocks + 1)]
     y = None
-    for start in range(0, modes, block):
-        stacked = jnp.stack(values[start : start + block], axis=-2).reshape(x.shape[0], -1)
-        term = jnp.matmul(stacked, coef[start : start + block].reshape(-1, n_out), precision=precision)
+    for start, stop in pairwise(edges):
+        stacked = jnp.stack(values[start:stop], axis=-2).reshape(x.shape[0], -1)
+        term = jnp.matmul(stacked, coef[start:stop].reshape(-1, n_out), precision=precision)
         y = term if y is None else y + term
     return y
 
