@@ -23,6 +23,7 @@ FAMILIES = (
     ("radial 8", ew.RBF(8), "rbf", {"D": 8}, None),
     ("sine 8", ew.Sine(8), "sine", {"D": 8}, None),
 )
+PER_EDGE = ("cubic spline G=5, a grid an edge in jaxKAN", ew.BSpline(3, 5), "base", {"k": 3, "G": 5}, "silu")
 
 
 def case(family, n_in: int, n_out: int, rounds: int, seconds: float) -> list:
@@ -70,6 +71,7 @@ def main(quick: bool) -> str:
     rows = [case(family, *size, rounds, seconds) for size in sizes for family in families]
     if not quick:
         rows.append(case(FAMILIES[4], 8, 8, rounds, seconds))
+        rows.append(case(PER_EDGE, 64, 64, rounds, seconds))
     header = [
         "layer",
         "size",

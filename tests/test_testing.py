@@ -176,8 +176,15 @@ class LosesDtype(Powers):
 
 @dataclass(frozen=True)
 class StackedInWrongOrder(Powers):
-    def stacked(self, x, state):
-        return jnp.stack(self.modes(x, state)[::-1], axis=-2)
+    def blocks(self, x, state, edges):
+        return [block[..., ::-1, :] for block in super().blocks(x, state, edges)]
+
+
+@dataclass(frozen=True)
+class IgnoresTheEdges(Powers):
+    def blocks(self, x, state, edges):
+        sizes = [stop - start for start, stop in zip(edges, edges[1:], strict=False)]
+        return [jnp.stack(self.modes(x, state)[:size], axis=-2) for size in sizes]
 
 
 @dataclass(frozen=True)
@@ -297,6 +304,7 @@ BROKEN = {
     LosesBatch: "has shape",
     LosesDtype: "is float32 for an input of bfloat16",
     StackedInWrongOrder: "of modes, stacked",
+    IgnoresTheEdges: "in blocks",
     BranchesOnValues: "can't be traced",
     KnowsWhetherItIsCompiled: "under jit",
     MixesTheBatch: "under vmap|another batch",

@@ -6,6 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import jax
@@ -14,6 +15,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from edgewise.bases.broadcasting import broadcast_modes
 from edgewise.errors import CheckedKeywords, EdgewiseError, unknown_name
 
 __all__ = ["Basis", "Concatenated", "Pointwise", "State", "from_config"]
@@ -34,6 +36,8 @@ class Basis(CheckedKeywords, ABC):
     it with :func:`edgewise.testing.check_basis`.
     """
 
+    broadcasts: ClassVar[bool] = False
+    """Whether :meth:`blocks` is one formula for all modes, instead of one after the other."""
     has_constant: ClassVar[bool] = False
     """Whether B_1 = 1.  A layer with a bias drops that mode, which the bias makes redundant."""
     trained: ClassVar[tuple[str, ...]] = ()
@@ -65,8 +69,16 @@ class Basis(CheckedKeywords, ABC):
         return {}
 
     def stacked(self, x: Array, state: State) -> Array:
-        """All modes in one array ``[*batch, M, n_in]``; families that evaluate by broadcasting override it."""
-        return jnp.stack(self.modes(x, state), axis=-2)
+        """All modes in one array ``[*batch, M, n_in]``."""
+        return self.blocks(x, state, (0, self.size))[0]
+
+    def blocks(self, x: Array, state: State, edges: Sequence[int]) -> list[Array]:
+        """Modes ``edges[0]`` to ``edges[1] - 1`` in one array ``[*batch, edges[1] - edges[0], n_in]``, and so on.
+
+        Families that evaluate by broadcasting override it.
+        """
+        modes = self.modes(x, state)
+        return [jnp.stack(modes[start:stop], axis=-2) for start, stop in pairwise(edges)]
 
     def __call__(self, x: ArrayLike, state: State | None = None) -> Array:
         """All modes, stacked last: ``[*batch, n_in, M]``.  Integers and booleans become the default float."""
@@ -195,10 +207,6 @@ class Concatenated(Basis):
         left, right = self._states(state)
         return [*self.left.modes(x, left), *self.right.modes(x, right)]
 
-    def stacked(self, x, state):
-        left, right = self._states(state)
-        return jnp.concatenate([self.left.stacked(x, left), self.right.stacked(x, right)], axis=-2)
-
     def default_std(self, fan_in, modes):
         kept_left = self.left.size - (self.size - modes)  # a dropped constant is the left side's
         left, law = self.left.default_std(fan_in, kept_left)
@@ -218,6 +226,8 @@ class Pointwise(Basis):
     wider and returned in the dtype of ``x``.
     """
 
+    broadcasts: ClassVar[bool] = True
+
     @abstractmethod
     def parameters(self, state: State) -> tuple[Array, ...]:
         """The parameters of the formula, each ``[M, n_in]`` or ``[M, 1]``."""
@@ -235,6 +245,7 @@ class Pointwise(Basis):
         wide, parameters = self._evaluated(x, state)
         return [self.mode(wide, *(p[m] for p in parameters)).astype(x.dtype) for m in range(self.size)]
 
-    def stacked(self, x, state):
+    def blocks(self, x, state, edges):
         wide, parameters = self._evaluated(x, state)
-        return self.mode(wide[..., None, :], *parameters).astype(x.dtype)
+        formula = lambda x, modes: self.mode(x, *(p[modes] for p in parameters))
+        return [broadcast_modes(formula, wide, *block).astype(x.dtype) for block in pairwise(edges)]

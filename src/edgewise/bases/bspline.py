@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from math import comb, factorial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from jax import Array
 
 from edgewise._numerics import magnitude, negative_part, positive_part
 from edgewise.bases.base import Basis
+from edgewise.bases.broadcasting import broadcast_modes
 from edgewise.bases.squash import check_domain
 from edgewise.errors import EdgewiseError, check_choice, check_count
 
@@ -37,6 +40,8 @@ class BSpline(Basis):
     all knots of a free one in increasing order.  Uniform knots use the cardinal closed form (Schoenberg 1946), free
     ones the Cox-de Boor recurrence (de Boor 1972).  As a basis of KANs: Liu et al., arXiv 2404.19756.
     """
+
+    broadcasts: ClassVar[bool] = True
 
     degree: int = 3
     intervals: int = 5
@@ -79,40 +84,43 @@ class BSpline(Basis):
     def modes(self, x, state):
         if self.knots == "free":
             return list(jnp.moveaxis(self._free(x, state["knots"]), -2, 0))
-        inside, below, above, centres = self._uniform_inputs(x, state)
-        slopes_low, slopes_high = _end_slopes(self.degree, self.intervals)
-        modes = []
-        for m in range(self.size):
-            value = _cardinal(inside - float(centres[m]), self.degree)
-            if self.extrapolate == "linear" and slopes_low[m]:
-                value = value + float(slopes_low[m]) * below
-            if self.extrapolate == "linear" and slopes_high[m]:
-                value = value + float(slopes_high[m]) * above
-            modes.append(value.astype(x.dtype))
-        return modes
+        z = self._in_spacings(x, state)
+        return [self._uniform(z, slice(m, m + 1)).astype(x.dtype) for m in range(self.size)]
 
-    def stacked(self, x, state):
+    def blocks(self, x, state, edges):
         if self.knots == "free":
-            return self._free(x, state["knots"])
-        inside, below, above, centres = self._uniform_inputs(x[..., None, :], state)
-        value = _cardinal(inside - jnp.asarray(centres, inside.dtype)[:, None], self.degree)
-        if self.extrapolate == "linear":
-            low, high = (jnp.asarray(s, inside.dtype)[:, None] for s in _end_slopes(self.degree, self.intervals))
-            value = value + (low * below + high * above)
-        return value.astype(x.dtype)
+            values = self._free(x, state["knots"])
+            return [values[..., start:stop, :] for start, stop in pairwise(edges)]
+        z = self._in_spacings(x, state)
+        return [broadcast_modes(self._uniform, z, *block).astype(x.dtype) for block in pairwise(edges)]
 
-    def _uniform_inputs(self, x: Array, state) -> tuple[Array, Array, Array, np.ndarray]:
-        """``x`` in knot spacings from the middle of the domain, held inside it; what is below; above; the centres."""
+    def _in_spacings(self, x: Array, state) -> Array:
+        """``x`` in knot spacings from the middle of the domain."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
         low, high = state["ends"][:, 0].astype(wide), state["ends"][:, 1].astype(wide)
-        half = self.intervals / 2
         # from the middle, not from the first knot: float32 then keeps 1e-5 at 200 cells
-        z = (x.astype(wide) - (low + high) / 2) * (self.intervals / (high - low))
-        centres = np.arange(self.size) - half - (self.degree - 1) / 2
+        return (x.astype(wide) - (low + high) / 2) * (self.intervals / (high - low))
+
+    def _uniform(self, z: Array, modes: slice) -> Array:
+        """Modes on uniform knots at ``z`` ``[*batch, modes or 1, n_in]``, or one mode at ``[*batch, n_in]``."""
+        half = self.intervals / 2
+        column = lambda values: jnp.asarray(
+            values[modes, None] if len(values[modes]) > 1 else values[modes][0], z.dtype
+        )
+        centres = column(np.arange(self.size) - half - (self.degree - 1) / 2)
         if self.extrapolate == "zero":
-            return z, jnp.zeros_like(z), jnp.zeros_like(z), centres
+            return _cardinal(z - centres, self.degree)
         inside = jnp.where(z < -half, -half, jnp.where(z > half, half, z))
-        return inside, negative_part(z + half), positive_part(z - half), centres
+        value = _cardinal(inside - centres, self.degree)
+        if self.extrapolate == "linear":
+            for slopes, beyond in zip(
+                _end_slopes(self.degree, self.intervals),
+                (negative_part(z + half), positive_part(z - half)),
+                strict=True,
+            ):
+                if slopes[modes].any():
+                    value = value + column(slopes) * beyond
+        return value
 
     def _free(self, x: Array, knots: Array) -> Array:
         """All modes on free knots, ``[*batch, M, n_in]``."""

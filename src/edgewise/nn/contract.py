@@ -7,8 +7,6 @@ side is in memory at once, and in which axis is contiguous while the basis is ev
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -18,7 +16,7 @@ from edgewise.bases import Basis, State
 __all__ = ["contract"]
 
 _NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
-_UNROLLED = 32  # modes beyond are evaluated by one broadcast formula: unrolled, they take seconds to compile
+_UNROLLED = 32  # more modes of a recurrence go into one product
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
 _FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
 
@@ -34,20 +32,20 @@ def contract(basis: Basis, x: Array, state: State, coef: Array, *, first: int = 
     if max(n_in, n_out) <= _NARROW:
         form = _features_first
     else:
-        form = _by_blocks if modes <= _UNROLLED else _at_once
+        form = _by_blocks if modes <= _UNROLLED or basis.broadcasts else _at_once
     return form(basis, rows, state, coef, first, precision).reshape(*x.shape[:-1], n_out)
 
 
 def _by_blocks(basis, x, state, coef, first, precision):
     """One product for every few modes: the whole basis is never in memory at once."""
     modes, n_in, n_out = coef.shape
-    values = basis.modes(x, state)[first:]
-    blocks = -(-modes // min(_FUSED, max(1, _BLOCK // n_in)))
-    edges = [modes * block // blocks for block in range(blocks + 1)]
+    most = max(1, _BLOCK // n_in)
+    blocks = -(-modes // (most if basis.broadcasts else min(_FUSED, most)))
+    edges = [first + modes * block // blocks for block in range(blocks + 1)]
     y = None
-    for start, stop in pairwise(edges):
-        stacked = jnp.stack(values[start:stop], axis=-2).reshape(x.shape[0], -1)
-        term = jnp.matmul(stacked, coef[start:stop].reshape(-1, n_out), precision=precision)
+    for values, start in zip(basis.blocks(x, state, edges), edges, strict=False):
+        kernel = coef[start - first : start - first + values.shape[-2]].reshape(-1, n_out)
+        term = jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision)
         y = term if y is None else y + term
     return y
 
@@ -62,7 +60,7 @@ def _features_first(basis, x, state, coef, first, precision):
     """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything."""
     modes, n_in, n_out = coef.shape
     if not state:
-        values = jnp.stack(basis.modes(x.T, state)[first:])
+        values = jnp.moveaxis(basis.blocks(x.T, state, (first, basis.size))[0], -2, 0)
     else:
         # arrays of two or more axes lead with the node, or with a group of neighbouring nodes
         per_node = {name: 0 if value.ndim >= 2 else None for name, value in state.items()}
@@ -76,9 +74,7 @@ def _features_first(basis, x, state, coef, first, precision):
         def of_node(x, state):
             # the samples of one node take the place of nodes, all with that node's state
             rows = {name: value if per_node[name] is None else value[None] for name, value in state.items()}
-            if modes > _UNROLLED:
-                return basis.stacked(x, rows)[first:]
-            return jnp.stack(basis.modes(x, rows)[first:])
+            return basis.blocks(x, rows, (first, basis.size))[0]
 
         values = jax.vmap(of_node, in_axes=(-1, per_node), out_axes=1)(x, state)
     flat = coef.reshape(-1, n_out)

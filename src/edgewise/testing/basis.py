@@ -32,7 +32,7 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
 
     Checked: an object that is hashable, equal to its pickled copy and to what its config rebuilds; a positive size;
     a state with a row for each input node, or one for all of them; as many modes as the size says, of the shape of the
-    input for any batch shape; the dtype of the input (bfloat16, float32, float64); ``stacked`` the modes stacked;
+    input for any batch shape; the dtype of the input (bfloat16, float32, float64); ``blocks`` the modes stacked;
     each output a function of its own input alone; equal results under ``jit`` and ``vmap``; an honest ``has_constant``;
     first and second derivatives, forward and reverse, that agree with central differences in float64; finite values
     and gradients for \\|x\\| up to 1e6; breakpoints and default scales that initializers can use.
@@ -209,13 +209,15 @@ def _traced(name: str, call: Callable, *arguments: Any) -> Any:
 
 
 def _check_values(basis: Basis, state: State, x: np.ndarray) -> None:
-    """Eager, jit, vmap, mode by mode and stacked: one function."""
+    """Eager, jit, vmap, mode by mode and in blocks: one function."""
     x32 = jnp.asarray(x, jnp.float32)
+    edges = sorted({0, 1, (basis.size + 1) // 2, basis.size})
     eager = np.asarray(basis(x32, state))
     others = {
         "under jit": jax.jit(basis.__call__)(x32, state),
         "under vmap": jax.jit(jax.vmap(basis.__call__, (0, None)))(x32, state),
         "of modes, stacked,": np.stack(jax.jit(lambda x, s: list(basis.modes(x, s)))(x32, state), axis=-1),
+        "in blocks": np.moveaxis(np.concatenate(basis.blocks(x32, state, edges), axis=-2), -2, -1),
     }
     for how, other in others.items():
         _compare(basis, f"the value {how}", np.asarray(other), eager, x, 1e-5, "the plain call", _NO_SIDE_EFFECTS)
