@@ -183,7 +183,7 @@ class StackedInWrongOrder(Powers):
 @dataclass(frozen=True)
 class IgnoresTheEdges(Powers):
     def blocks(self, x, state, edges):
-        sizes = [stop - start for start, stop in zip(edges, edges[1:], strict=False)]
+        sizes = [stop - start for start, stop in pairwise(edges)]
         return [jnp.stack(self.modes(x, state)[:size], axis=-2) for size in sizes]
 
 

@@ -60,6 +60,15 @@ class Basis(CheckedKeywords, ABC):
         """B_1(x), ..., B_M(x): M arrays ``[*batch, n_in]``, elementwise in ``x`` ``[*batch, n_in]``."""
 
     @property
+    def support(self) -> int | None:
+        """How many modes are not 0 at a point, where that is few and :meth:`local` gives them; None for all."""
+        return None
+
+    def local(self, x: Array, state: State) -> tuple[Array, list[Array]]:
+        """The first of the modes that are not 0, ``[*batch, n_in]``, at most M - ``support``; their values."""
+        raise NotImplementedError
+
+    @property
     def interval(self) -> tuple[float, float]:
         """Where inputs are expected: the family's domain, or [-1, 1] for one defined on the real line."""
         return self.domain or (-1.0, 1.0)

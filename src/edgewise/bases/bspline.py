@@ -94,6 +94,25 @@ class BSpline(Basis):
         z = self._in_spacings(x, state)
         return [broadcast_modes(self._uniform, z, *block).astype(x.dtype) for block in pairwise(edges)]
 
+    @property
+    def support(self) -> int | None:
+        return self.degree + 1 if self.knots == "uniform" and self.extrapolate != "zero" else None
+
+    def local(self, x, state):
+        z = self._in_spacings(x, state)
+        half = self.intervals / 2
+        inside = jnp.where(z < -half, -half, jnp.where(z > half, half, z))
+        # the last cell is closed on the right; as integers, so that not even a NaN is out of bounds
+        cell = jnp.clip(jnp.floor(inside + half).astype(jnp.int32), 0, self.intervals - 1)
+        u = inside - (cell.astype(z.dtype) - half)
+        if self.extrapolate == "linear":
+            beyond = negative_part(z + half) + positive_part(z - half)
+            values, slopes = jax.jvp(lambda u: _in_cell(u, self.degree), (u,), (jnp.ones_like(u),))
+            values = [value + slope * beyond for value, slope in zip(values, slopes, strict=True)]
+        else:
+            values = _in_cell(u, self.degree)
+        return cell, [value.astype(x.dtype) for value in values]
+
     def _in_spacings(self, x: Array, state) -> Array:
         """``x`` in knot spacings from the middle of the domain."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
@@ -148,6 +167,15 @@ def _cardinal(u: Array, degree: int) -> Array:
         tail = positive_part((degree + 1) / 2 - j - distance)
         total = total + ((-1) ** j * comb(degree + 1, j) / factorial(degree)) * tail**degree
     return total
+
+
+def _in_cell(u: Array, degree: int) -> list[Array]:
+    """The k + 1 B-splines of unit knot spacing that are not 0 in a cell, at ``u`` in [0, 1], from the left one on."""
+    values = [jnp.ones_like(u)]
+    for k in range(1, degree + 1):
+        padded = [jnp.zeros_like(u), *values, jnp.zeros_like(u)]
+        values = [((u + (k - j)) * padded[j] + ((j + 1) - u) * padded[j + 1]) * (1 / k) for j in range(k + 1)]
+    return values
 
 
 def _cox_de_boor(x: Array, t: Array, degree: int, first: int) -> Array:

@@ -7,56 +7,93 @@ side is in memory at once, and in which axis is contiguous while the basis is ev
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from edgewise.bases import Basis, State
+from edgewise.nn.residuals import Residual
 
 __all__ = ["contract"]
 
 _NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
+_SPARSE = 2  # times the outputs: with more modes, a narrow layer fetches the coefficients of those that are not 0
 _UNROLLED = 32  # more modes of a recurrence go into one product
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
 _FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
 
 
-def contract(basis: Basis, x: Array, state: State, coef: Array, *, first: int = 0, precision=None) -> Array:
-    """sum_m B_m(x) coef_m: ``[*batch, n_in]`` with ``coef`` ``[K, n_in, n_out]`` gives ``[*batch, n_out]``.
+def contract(
+    basis: Basis,
+    x: Array,
+    state: State,
+    coef: Array,
+    *,
+    first: int = 0,
+    residual: Residual | None = None,
+    kernel: Array | None = None,
+    precision: Any = None,
+) -> Array:
+    """sum_m B_m(x) coef_m + R(x) kernel: ``[*batch, n_in]``, ``coef`` ``[K, n_in, n_out]`` to ``[*batch, n_out]``.
 
-    ``first`` is the mode that ``coef`` starts from.  Every form is the same sum, and differentiates in forward mode,
-    reverse mode and their compositions.
+    ``first`` is the mode that ``coef`` starts from.  ``residual`` is R, or None for no such branch; ``kernel`` is
+    ``[n_in, n_out]``.  Every form is the same sum, and differentiates in forward mode, reverse mode and their
+    compositions.
     """
     modes, n_in, n_out = coef.shape
     rows = x.reshape(-1, n_in)
-    if max(n_in, n_out) <= _NARROW:
-        form = _features_first
-    else:
+    branch = None if residual is None else (residual(rows), kernel)
+    if max(n_in, n_out) > _NARROW:
         form = _by_blocks if modes <= _UNROLLED or basis.broadcasts else _at_once
-    return form(basis, rows, state, coef, first, precision).reshape(*x.shape[:-1], n_out)
+    else:
+        form = _gathered if basis.support and modes > _SPARSE * n_out else _features_first
+    return form(basis, rows, state, coef, first, precision, branch).reshape(*x.shape[:-1], n_out)
 
 
-def _by_blocks(basis, x, state, coef, first, precision):
+def _with_branch(y: Array, branch, precision) -> Array:
+    """The residual branch, in a product of its own."""
+    return y if branch is None else y + jnp.matmul(*branch, precision=precision)
+
+
+def _by_blocks(basis, x, state, coef, first, precision, branch=None):
     """One product for every few modes: the whole basis is never in memory at once."""
     modes, n_in, n_out = coef.shape
     most = max(1, _BLOCK // n_in)
-    blocks = -(-modes // (most if basis.broadcasts else min(_FUSED, most)))
+    if not basis.broadcasts:  # every block repeats the recurrence, which two or three modes are not worth
+        most = min(_FUSED, most) if most > 3 else 1
+    blocks = -(-modes // most)
     edges = [first + modes * block // blocks for block in range(blocks + 1)]
     y = None
     for values, start in zip(basis.blocks(x, state, edges), edges, strict=False):
         kernel = coef[start - first : start - first + values.shape[-2]].reshape(-1, n_out)
         term = jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision)
         y = term if y is None else y + term
-    return y
+    return _with_branch(y, branch, precision)
 
 
-def _at_once(basis, x, state, coef, first, precision):
+def _at_once(basis, x, state, coef, first, precision, branch=None):
     """One product of all modes."""
     stacked = basis.stacked(x, state)[:, first:].reshape(x.shape[0], -1)
-    return jnp.matmul(stacked, coef.reshape(-1, coef.shape[-1]), precision=precision)
+    y = jnp.matmul(stacked, coef.reshape(-1, coef.shape[-1]), precision=precision)
+    return _with_branch(y, branch, precision)
 
 
-def _features_first(basis, x, state, coef, first, precision):
+def _gathered(basis, x, state, coef, first, precision, branch=None):
+    """Only the modes that are not 0 at a point: a row of coefficients for each, fetched and added up."""
+    _, n_in, n_out = coef.shape
+    cell, values = basis.local(x, state)
+    rows, flat = (cell - first) * n_in + jnp.arange(n_in), coef.reshape(-1, n_out)
+    y = None
+    for j, value in enumerate(values):
+        fetched = flat.at[rows + j * n_in].get(mode="promise_in_bounds")
+        term = jnp.einsum("bi,bio->bo", value, fetched, precision=precision)
+        y = term if y is None else y + term
+    return _with_branch(y, branch, precision)
+
+
+def _features_first(basis, x, state, coef, first, precision, branch=None):
     """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything."""
     modes, n_in, n_out = coef.shape
     if not state:
@@ -77,5 +114,7 @@ def _features_first(basis, x, state, coef, first, precision):
             return basis.blocks(x, rows, (first, basis.size))[0]
 
         values = jax.vmap(of_node, in_axes=(-1, per_node), out_axes=1)(x, state)
-    flat = coef.reshape(-1, n_out)
-    return jnp.tensordot(flat, values.reshape(modes * n_in, -1), axes=((0,), (0,)), precision=precision).T
+    columns, flat = values.reshape(modes * n_in, -1), coef.reshape(-1, n_out)
+    if branch is not None:  # in the same product: one of its own would double the time of a narrow layer
+        columns, flat = jnp.concatenate([columns, branch[0].T]), jnp.concatenate([flat, branch[1]])
+    return jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision).T

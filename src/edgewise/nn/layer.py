@@ -95,9 +95,16 @@ class KANLayer(PicklesResidual):
         x, state, (coef, kernel, scale, bias) = self._promoted(x)
         if scale is not None:
             coef = coef * scale
-        y = contract(self.basis, x, state, coef, first=self.first_mode, precision=self.precision)
-        if self.residual is not None:
-            y = y + jnp.matmul(self.residual(x), kernel, precision=self.precision)
+        y = contract(
+            self.basis,
+            x,
+            state,
+            coef,
+            first=self.first_mode,
+            residual=self.residual,
+            kernel=kernel,
+            precision=self.precision,
+        )
         return y if bias is None else y + bias
 
     def edges(self, x: Any) -> Array:
