@@ -7,6 +7,8 @@ side is in memory at once, and in which axis is contiguous while the basis is ev
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -65,12 +67,11 @@ def _by_blocks(basis, x, state, coef, first, precision, branch=None):
         most = min(_FUSED, most) if most > 3 else 1
     blocks = -(-modes // most)
     edges = [first + modes * block // blocks for block in range(blocks + 1)]
-    y = None
+    products = []
     for values, start in zip(basis.blocks(x, state, edges), edges, strict=False):
         kernel = coef[start - first : start - first + values.shape[-2]].reshape(-1, n_out)
-        term = jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision)
-        y = term if y is None else y + term
-    return _with_branch(y, branch, precision)
+        products.append(jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision))
+    return _with_branch(reduce(add, products), branch, precision)
 
 
 def _at_once(basis, x, state, coef, first, precision, branch=None):
@@ -85,12 +86,9 @@ def _gathered(basis, x, state, coef, first, precision, branch=None):
     _, n_in, n_out = coef.shape
     cell, values = basis.local(x, state)
     rows, flat = (cell - first) * n_in + jnp.arange(n_in), coef.reshape(-1, n_out)
-    y = None
-    for j, value in enumerate(values):
-        fetched = flat.at[rows + j * n_in].get(mode="promise_in_bounds")
-        term = jnp.einsum("bi,bio->bo", value, fetched, precision=precision)
-        y = term if y is None else y + term
-    return _with_branch(y, branch, precision)
+    fetched = [flat.at[rows + j * n_in].get(mode="promise_in_bounds") for j in range(len(values))]
+    products = [jnp.einsum("bi,bio->bo", *pair, precision=precision) for pair in zip(values, fetched, strict=True)]
+    return _with_branch(reduce(add, products), branch, precision)
 
 
 def _features_first(basis, x, state, coef, first, precision, branch=None):
