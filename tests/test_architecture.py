@@ -18,6 +18,7 @@ PACKAGE = "edgewise"
 FLOORS = {
     "errors": 0,
     "_numerics": 0,
+    "_compilation": 0,
     "_typing": 0,
     "bases": 1,
     "init": 2,

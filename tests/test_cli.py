@@ -207,9 +207,12 @@ def test_a_small_classification_for_real(capsys):
 
 def test_interrupted_for_real(root, tmp_path):
     """Ctrl-C while it trains: the table and the report of what is finished, and exit code 130."""
-    command = [sys.executable, "-m", "edgewise.cli", "study", "--schemes", "default,glorot", "--seeds", "2"]
+    # a process started in the background inherits that Ctrl-C is ignored: here it must not be
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from edgewise.cli import main; sys.exit(main())"
+    arguments = ["study", "--schemes", "default,glorot", "--seeds", "2", "--epochs", "10000000"]
     with subprocess.Popen(
-        [*command, "--epochs", "10000000"],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(root / "src"), "EDGEWISE_CACHE_DIR": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
