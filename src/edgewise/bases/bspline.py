@@ -101,7 +101,7 @@ class BSpline(Basis):
     def local(self, x, state):
         z = self._in_spacings(x, state)
         half = self.intervals / 2
-        inside = jnp.where(z < -half, -half, jnp.where(z > half, half, z))
+        inside = _held(z, -half, half)
         # the last cell is closed on the right; as integers, so that not even a NaN is out of bounds
         cell = jnp.clip(jnp.floor(inside + half).astype(jnp.int32), 0, self.intervals - 1)
         u = inside - (cell.astype(z.dtype) - half)
@@ -129,7 +129,7 @@ class BSpline(Basis):
         centres = column(np.arange(self.size) - half - (self.degree - 1) / 2)
         if self.extrapolate == "zero":
             return _cardinal(z - centres, self.degree)
-        inside = jnp.where(z < -half, -half, jnp.where(z > half, half, z))
+        inside = _held(z, -half, half)
         value = _cardinal(inside - centres, self.degree)
         if self.extrapolate == "linear":
             for slopes, beyond in zip(
@@ -150,13 +150,18 @@ class BSpline(Basis):
         if self.extrapolate == "zero":
             return _cox_de_boor(z, t, k, first=0).astype(x.dtype)
         low, high = t[k], t[-k - 1]
-        inside = jnp.where(z < low, low, jnp.where(z > high, high, z))
+        inside = _held(z, low, high)
         value = _cox_de_boor(inside, t, k, first=k)
         if self.extrapolate == "linear":
             for end, beyond in ((low, negative_part(z - low)), (high, positive_part(z - high))):
                 slope = jax.jvp(lambda end: _cox_de_boor(end, t, k, first=k), (end,), (jnp.ones_like(end),))[1]
                 value = value + slope * beyond[..., None, :]
         return value.astype(x.dtype)
+
+
+def _held(z: Array, low: Array | float, high: Array | float) -> Array:
+    """``z`` held between the ends, with derivative 1 at both (``jnp.clip`` splits ties in halves)."""
+    return jnp.where(z < low, low, jnp.where(z > high, high, z))
 
 
 def _cardinal(u: Array, degree: int) -> Array:

@@ -46,20 +46,20 @@ def contract(
     """
     modes, n_in, n_out = coef.shape
     rows = x.reshape(-1, n_in)
-    branch = None if residual is None else (residual(rows), kernel)
-    if max(n_in, n_out) > _NARROW:
-        form = _by_blocks if modes <= _UNROLLED or basis.broadcasts else _at_once
+    branch: Any = None if residual is None else (residual(rows), kernel)
+    sparse = basis.support and modes > _SPARSE * n_out
+    if max(n_in, n_out) <= _NARROW and not sparse:
+        y = _features_first(basis, rows, state, coef, first, precision, branch)
     else:
-        form = _gathered if basis.support and modes > _SPARSE * n_out else _features_first
-    return form(basis, rows, state, coef, first, precision, branch).reshape(*x.shape[:-1], n_out)
+        blocks = modes <= _UNROLLED or basis.broadcasts
+        form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
+        y = form(basis, rows, state, coef, first, precision)
+        if branch is not None:
+            y = y + jnp.matmul(*branch, precision=precision)
+    return y.reshape(*x.shape[:-1], n_out)
 
 
-def _with_branch(y: Array, branch, precision) -> Array:
-    """The residual branch, in a product of its own."""
-    return y if branch is None else y + jnp.matmul(*branch, precision=precision)
-
-
-def _by_blocks(basis, x, state, coef, first, precision, branch=None):
+def _by_blocks(basis, x, state, coef, first, precision):
     """One product for every few modes: the whole basis is never in memory at once."""
     modes, n_in, n_out = coef.shape
     most = max(1, _BLOCK // n_in)
@@ -71,24 +71,23 @@ def _by_blocks(basis, x, state, coef, first, precision, branch=None):
     for values, start in zip(basis.blocks(x, state, edges), edges, strict=False):
         kernel = coef[start - first : start - first + values.shape[-2]].reshape(-1, n_out)
         products.append(jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision))
-    return _with_branch(reduce(add, products), branch, precision)
+    return reduce(add, products)
 
 
-def _at_once(basis, x, state, coef, first, precision, branch=None):
+def _at_once(basis, x, state, coef, first, precision):
     """One product of all modes."""
     stacked = basis.stacked(x, state)[:, first:].reshape(x.shape[0], -1)
-    y = jnp.matmul(stacked, coef.reshape(-1, coef.shape[-1]), precision=precision)
-    return _with_branch(y, branch, precision)
+    return jnp.matmul(stacked, coef.reshape(-1, coef.shape[-1]), precision=precision)
 
 
-def _gathered(basis, x, state, coef, first, precision, branch=None):
+def _gathered(basis, x, state, coef, first, precision):
     """Only the modes that are not 0 at a point: a row of coefficients for each, fetched and added up."""
     _, n_in, n_out = coef.shape
     cell, values = basis.local(x, state)
     rows, flat = (cell - first) * n_in + jnp.arange(n_in), coef.reshape(-1, n_out)
     fetched = [flat.at[rows + j * n_in].get(mode="promise_in_bounds") for j in range(len(values))]
     products = [jnp.einsum("bi,bio->bo", *pair, precision=precision) for pair in zip(values, fetched, strict=True)]
-    return _with_branch(reduce(add, products), branch, precision)
+    return reduce(add, products)
 
 
 def _features_first(basis, x, state, coef, first, precision, branch=None):

@@ -213,7 +213,7 @@ class _Run:
         x, y = data
 
         def loss_of(params):
-            return self.loss(nnx.merge(self.graphdef, params, state["rest"])(x), y)
+            return self.loss(self._model(params, state)(x), y)
 
         def step(epoch, state):
             loss, gradients = jax.value_and_grad(loss_of)(self.pack.unpacked(state["params"]))
@@ -234,8 +234,11 @@ class _Run:
 
     def _test_member(self, state, data):
         x, y = data
-        predicted = nnx.merge(self.graphdef, self.pack.unpacked(state["params"]), state["rest"])(x)
+        predicted = self._model(self.pack.unpacked(state["params"]), state)(x)
         return self.score(predicted, y), predicted
+
+    def _model(self, params, state):
+        return nnx.merge(self.graphdef, params, state["rest"])
 
 
 class _Tree:
