@@ -1,0 +1,166 @@
+"""What training minimizes: a loss and its regularizers, as a scalar and, where it is one, as a sum of squares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from edgewise.errors import CheckedKeywords, EdgewiseError, ShapeError
+from edgewise.training.losses import MSE, Loss, resolve_loss
+
+__all__ = ["LeastSquares", "Objective"]
+
+
+@dataclass(frozen=True)
+class LeastSquares(CheckedKeywords):
+    """The mean of the squares of ``residuals(model, batch)``: a loss that second-order methods take.
+
+    Args:
+        residuals: a function of the model and a batch that returns an array of any shape.
+    """
+
+    residuals: Callable[[Any, Any], Any]
+
+    def __call__(self, model: Any, batch: Any) -> Array:
+        """The mean of squares, a scalar."""
+        return jnp.mean(jnp.asarray(self.residuals(model, batch)) ** 2)
+
+
+@dataclass(frozen=True)
+class Objective(CheckedKeywords):
+    """``objective(model, batch)``: the loss plus the sum of the regularizers, a scalar.
+
+    Args:
+        loss: a name, a :class:`Loss` (batches are then ``(x, y)`` or ``(x, y, weight)``), or any function
+            ``(model, batch) -> scalar``, say :class:`LeastSquares`.
+        regularizers: functions ``(model, batch) -> scalar``; those of ``regularizers.py`` look at ``batch[0]``.
+
+    Raises:
+        EdgewiseError: for something that is no loss (see :func:`resolve_loss`) or no regularizer.
+    """
+
+    loss: Any
+    regularizers: Any = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "loss", resolve_loss(self.loss))
+        given = self.regularizers
+        regularizers = tuple(given) if isinstance(given, (tuple, list)) else (given,)
+        for regularizer in regularizers:
+            if isinstance(regularizer, type) or not callable(regularizer):
+                raise EdgewiseError(
+                    f"{regularizer!r} is not a regularizer.",
+                    do="pass an instance, say EdgeL1(1e-3), or a function (model, batch) -> scalar.",
+                )
+        object.__setattr__(self, "regularizers", regularizers)
+
+    def __call__(self, model: Any, batch: Any) -> Array:
+        """Loss and regularizers of the model on a batch."""
+        total = self._loss(model, batch)
+        for regularizer in self.regularizers:
+            total = total + regularizer(model, batch)
+        return total
+
+    def measured(self, model: Any, batch: Any) -> tuple[Array, Array]:
+        """The loss without regularizers, and the score (NaN for a loss that is a function)."""
+        if not isinstance(self.loss, Loss):
+            loss = jnp.asarray(self.loss(model, batch))
+            return loss, jnp.full_like(loss, jnp.nan)
+        x, *others = batch
+        predicted = model(x)
+        return self.loss(predicted, *others), self.loss.score(predicted, *others)
+
+    @property
+    def score_name(self) -> str | None:
+        """What the score is called: "mse" or "accuracy"; None for a loss that is a function."""
+        return self.loss.score_name if isinstance(self.loss, Loss) else None
+
+    @property
+    def least_squares(self) -> bool:
+        """Whether it is a sum of squares: :meth:`residuals` works."""
+        return self._obstacle is None
+
+    @property
+    def per_sample(self) -> bool:
+        """Whether every residual belongs to one sample, as those of the mean squared error alone do."""
+        return isinstance(self.loss, MSE) and not self.regularizers
+
+    def residuals(self, model: Any, batch: Any) -> Array:
+        """``[m]`` whose squares sum to the objective.
+
+        Raises ``EdgewiseError`` where the loss or a regularizer is no sum of squares.
+        """
+        if (obstacle := self._obstacle) is not None:
+            raise EdgewiseError(
+                f"{obstacle!r} is not a sum of squares.",
+                "Levenberg-Marquardt and Gauss-Newton work on the residuals, which are squared and summed.",
+                'use loss="mse", LeastSquares(residuals) and Smoothness, or another optimizer, say "lbfgs".',
+            )
+        if isinstance(self.loss, MSE):
+            x, *others = batch
+            rows = [self.loss.residuals(model(x), *others)]
+        else:
+            residuals = jnp.ravel(jnp.asarray(self.loss.residuals(model, batch)))
+            rows = [residuals * residuals.size**-0.5]
+        rows += [regularizer.residuals(model, batch) for regularizer in self.regularizers]
+        return jnp.concatenate(rows) if len(rows) > 1 else rows[0]
+
+    def check(self, model: Any, batch: Any) -> None:
+        """Look at all data before training, on the host; the model is traced, not run.
+
+        Raises ``ShapeError`` or ``DataError`` for data that the loss does not allow (see :meth:`Loss.check`), for a
+        batch that is not ``(x, y)`` or ``(x, y, weight)``, and for a function whose loss is no scalar.
+        """
+        if not isinstance(self.loss, Loss):
+            _check_scalar("loss", self.loss, model, batch)
+        elif not isinstance(batch, (tuple, list)) or len(batch) not in (2, 3):
+            raise ShapeError(
+                f"a batch for {self.loss} is (x, y) or (x, y, weight), got {_described(batch)}.",
+                do="pass (x, y), or a function (model, batch) as the loss.",
+            )
+        else:
+            x, *others = batch
+            self.loss.check(_shape_of("predictions", lambda model, x: model(x), model, x), *others)
+        for regularizer in self.regularizers:
+            _check_scalar("regularizer", regularizer, model, batch)
+
+    @property
+    def _obstacle(self) -> Any:
+        """What is no sum of squares, if anything."""
+        parts = (self.loss, *self.regularizers)
+        return next((part for part in parts if not hasattr(part, "residuals")), None)
+
+    def _loss(self, model: Any, batch: Any) -> Any:
+        if not isinstance(self.loss, Loss):
+            return self.loss(model, batch)
+        x, *others = batch
+        return self.loss(model(x), *others)
+
+
+def _check_scalar(kind: str, function: Callable[[Any, Any], Any], model: Any, batch: Any) -> None:
+    shape = _shape_of(f"the {kind}", function, model, batch)
+    if shape != ():
+        raise ShapeError(
+            f"the {kind} {function!r} has the shape {shape}.",
+            "its gradient is taken: it must be one number.",
+            "return its mean, jnp.mean(...).",
+        )
+
+
+def _shape_of(what: str, function: Callable[[Any, Any], Any], model: Any, batch: Any) -> tuple[int, ...]:
+    result = nnx.eval_shape(function, model, batch)
+    if not hasattr(result, "shape"):
+        raise ShapeError(f"{what}: {type(result).__name__} instead of an array.", do="return one array.")
+    return tuple(result.shape)
+
+
+def _described(batch: Any) -> str:
+    if isinstance(batch, (tuple, list)):
+        return f"a {type(batch).__name__} of {len(batch)}"
+    return f"{type(batch).__name__} of shape {np.shape(batch)}" if hasattr(batch, "shape") else type(batch).__name__
