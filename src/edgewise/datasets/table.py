@@ -5,7 +5,6 @@ Rows are counted as a spreadsheet counts them: the header is row 1 and the first
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from edgewise.datasets.cells import MINIMUM_ROWS, check_header, check_rows, first_text, listing, plural, read_cells
 from edgewise.errors import DataError
 
-__all__ = ["MINIMUM_ROWS", "Table", "read_csv"]
+__all__ = ["MINIMUM_ROWS", "Table", "check_constant", "check_target", "class_column", "class_numbers", "read_csv"]
 
-MINIMUM_ROWS = 5  # four rows to train on and one to test on
-DELIMITERS = ",;\t"
+MOST_NAMED = 30
 REMOVE_TEXT = "remove the column, or write it as numbers (for categories: one 0/1 column per category)."
 
 
@@ -66,16 +65,16 @@ def read_csv(path: str | Path, target: str | None, task: str | None = None) -> T
             single member.  The message names column and row.
     """
     path = Path(path)
-    header, rows, lines = _read_cells(path)
-    _check_header(path, header)
+    header, rows, lines = read_cells(path)
+    check_header(path, header)
     if target is None:
         raise DataError(
             f"no target column was given for {path.name}.",
             f"its columns are: {', '.join(header)}.",
             f"name the column to predict: target={header[-1]!r} (on the command line: --target {header[-1]!r}).",
         )
-    _check_target_name(path, target, header)
-    _check_rows(path, header, rows, lines)
+    check_column(path.name, target, header, "name one of these as the target.")
+    check_rows(path, header, rows, lines)
     columns = list(zip(*rows, strict=True))
     features = [name for name in header if name != target]
     if not features:
@@ -85,9 +84,9 @@ def read_csv(path: str | Path, target: str | None, task: str | None = None) -> T
     X = _numbers(path, features, [columns[header.index(name)] for name in features], lines)
     cells = columns[header.index(target)]
     if task is None:
-        task = "classification" if _first_text(cells) is not None else "regression"
+        task = "classification" if first_text(cells) is not None else "regression"
     if task == "classification":
-        y, classes = _classes(path.name, target, cells, lines)
+        y, classes = class_column(path.name, target, cells, lines)
         check_constant(path.name, features, X)
         return Table(path.name, X, y, tuple(features), target, classes)
     y = _numbers(path, [target], [cells], lines, "use task='classification' (--task classification) for class labels.")[
@@ -95,7 +94,20 @@ def read_csv(path: str | Path, target: str | None, task: str | None = None) -> T
     ]
     check_constant(path.name, features, X)
     check_target(path.name, target, y)
-    return Table(path.name, X, y, tuple(features), target, notes=_integer_note(target, y))
+    return Table(path.name, X, y, tuple(features), target, notes=integer_note(target, y))
+
+
+def check_column(name: str, column: str, header: Sequence[str], advice: str) -> None:
+    """Raise :class:`DataError` unless ``column`` is in ``header``; it offers the nearest name, or gives ``advice``."""
+    if column in header:
+        return
+    near = get_close_matches(column.lower(), [other.lower() for other in header], n=1, cutoff=0.5)
+    nearest = next((other for other in header if near and other.lower() == near[0]), None)
+    raise DataError(
+        f"{name} has no column {column!r}.",
+        f"its columns are: {', '.join(header[:MOST_NAMED])}{' ...' if len(header) > MOST_NAMED else ''}.",
+        f"did you mean {nearest!r}?" if nearest else advice,
+    )
 
 
 def check_constant(name: str, features: Sequence[str], X: np.ndarray) -> None:
@@ -104,7 +116,7 @@ def check_constant(name: str, features: Sequence[str], X: np.ndarray) -> None:
     if constant:
         verb = "is" if len(constant) == 1 else "are"
         raise DataError(
-            f"{name}: {_plural('column', constant)} {_listing(constant)} {verb} constant.",
+            f"{name}: {plural('column', constant)} {listing(constant)} {verb} constant.",
             "a column with one value cannot be standardized and says nothing about the target.",
             "remove it." if len(constant) == 1 else "remove them.",
         )
@@ -137,97 +149,12 @@ def class_numbers(name: str, target: str, labels: np.ndarray) -> tuple[np.ndarra
     single = [label for label, count in zip(classes, counts, strict=True) if count == 1]
     if single:
         raise DataError(
-            f"{name}: {_plural('class', single, 'es')} {_listing(single)} of the target {target!r} "
+            f"{name}: {plural('class', single, 'es')} {listing(single)} of the target {target!r} "
             f"{'has' if len(single) == 1 else 'have'} a single member.",
             "every class needs one row to train on and one to test on.",
             "remove or merge the rare classes; if the target is a number to predict, use task='regression'.",
         )
     return y.astype(np.int64).reshape(-1), classes
-
-
-def _read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """The header, the rows of cells, and the row number of each."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), skipinitialspace=True)
-            numbered = [
-                (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)
-            ]
-    except FileNotFoundError as error:
-        raise DataError(
-            f"there is no file {str(path)!r}.",
-            f"the current folder is {Path.cwd()}.",
-            "check the spelling, or give the whole path." + _similar_file(path),
-        ) from error
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = "it is not a text file in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        raise DataError(
-            f"cannot read {str(path)!r}.", reason + ".", "give a CSV file: text, one row a line."
-        ) from error
-    if not numbered:
-        raise DataError(f"{path.name} is empty.", do="give a CSV file with a header and rows of numbers.")
-    header = numbered[0][1]
-    return header, [row for _, row in numbered[1:]], [line for line, _ in numbered[1:]]
-
-
-def _similar_file(path: Path) -> str:
-    siblings = [file.name for file in path.parent.glob("*.csv")] if path.parent.is_dir() else []
-    near = get_close_matches(path.name, siblings, n=1)
-    return f" Did you mean {str(path.parent / near[0])!r}?" if near else ""
-
-
-def _check_header(path: Path, header: list[str]) -> None:
-    if all(_is_number(cell) for cell in header):
-        raise DataError(
-            f"{path.name} has no header.",
-            f"its first row holds numbers: {_listing(header)}.",
-            "put the column names in the first row.",
-        )
-    for position, name in enumerate(header, 1):
-        if not name:
-            raise DataError(
-                f"{path.name}: column {position} has no name.",
-                "columns are told apart by name; an unnamed first column is often an index written by pandas.",
-                "name it, or remove it (in pandas: to_csv(path, index=False)).",
-            )
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise DataError(
-            f"{path.name}: the column {_plural('name', doubled)} {_listing(doubled)} "
-            f"{'appears' if len(doubled) == 1 else 'appear'} more than once.",
-            "columns are told apart by name.",
-            "rename or remove the duplicates.",
-        )
-
-
-def _check_target_name(path: Path, target: str, header: list[str]) -> None:
-    if target in header:
-        return
-    near = get_close_matches(target.lower(), [name.lower() for name in header], n=1, cutoff=0.5)
-    nearest = next((name for name in header if near and name.lower() == near[0]), None)
-    raise DataError(
-        f"{path.name} has no column {target!r}.",
-        f"its columns are: {', '.join(header)}.",
-        f"did you mean {nearest!r}?" if nearest else "name one of these as the target.",
-    )
-
-
-def _check_rows(path: Path, header: list[str], rows: list[list[str]], lines: list[int]) -> None:
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != len(header):
-            raise DataError(
-                f"{path.name}: row {line} has {len(row)} cells, the header has {len(header)} columns.",
-                "every row needs one cell per column.",
-                "mend that row; a comma inside a text must stand in double quotes.",
-            )
-    if len(rows) < MINIMUM_ROWS:
-        raise DataError(
-            f"{path.name} has {len(rows)} {_plural('row', rows)} of data.",
-            f"a split into training and test data needs at least {MINIMUM_ROWS}, and a useful study some hundreds.",
-            "give a file with more rows.",
-        )
 
 
 def _numbers(
@@ -239,12 +166,12 @@ def _numbers(
         try:
             parsed.append(np.array([cell or "nan" for cell in cells], dtype=np.float64))
         except ValueError:
-            row = _first_text(cells)
+            row = first_text(cells)
             assert row is not None
             text.append(f"{name!r} ({cells[row]!r} in row {lines[row]})")
     if text:
         raise DataError(
-            f"{path.name}: {_plural('column', text)} {', '.join(text)} {'holds' if len(text) == 1 else 'hold'} text.",
+            f"{path.name}: {plural('column', text)} {', '.join(text)} {'holds' if len(text) == 1 else 'hold'} text.",
             "a network takes numbers.",
             advice,
         )
@@ -262,13 +189,20 @@ def _numbers(
     return values
 
 
-def _classes(name: str, target: str, cells: Sequence[str], lines: list[int]) -> tuple[np.ndarray, tuple[str, ...]]:
+def class_column(
+    name: str, target: str, cells: Sequence[str], lines: Sequence[int]
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Class numbers ``[n]`` and class names of a column of cells in the rows ``lines``: texts or whole numbers.
+
+    Raises:
+        DataError: as :func:`class_numbers`, and for an empty cell or a number that is not whole.
+    """
     if any(not cell for cell in cells):
         row = next(i for i, cell in enumerate(cells) if not cell)
         raise DataError(
             f"{name}: the target {target!r} is empty in row {lines[row]}.", do="fill in or remove that row."
         )
-    if _first_text(cells) is not None:
+    if first_text(cells) is not None:
         return class_numbers(name, target, np.array(cells))
     values = np.array(cells, dtype=np.float64)
     whole = np.isfinite(values) & (values == np.round(values))
@@ -282,29 +216,9 @@ def _classes(name: str, target: str, cells: Sequence[str], lines: list[int]) -> 
     return class_numbers(name, target, values.astype(np.int64))
 
 
-def _integer_note(target: str, y: np.ndarray) -> tuple[str, ...]:
+def integer_note(target: str, y: np.ndarray) -> tuple[str, ...]:
+    """A note where the numbers ``y`` ``[n]`` may be classes."""
     values = np.unique(y)
     if len(values) > 20 or (values != np.round(values)).any():
         return ()
     return (f"{target!r} has {len(values)} distinct whole values; if they are classes, use --task classification.",)
-
-
-def _first_text(cells: Sequence[str]) -> int | None:
-    return next((row for row, cell in enumerate(cells) if cell and not _is_number(cell)), None)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _listing(names: Sequence[str], limit: int = 8) -> str:
-    shown = ", ".join(repr(name) for name in names[:limit])
-    return shown + (f" and {len(names) - limit} more" if len(names) > limit else "")
-
-
-def _plural(noun: str, things: Sequence[object], ending: str = "s") -> str:
-    return noun if len(things) == 1 else noun + ending
