@@ -196,7 +196,7 @@ def _parse(spec: str) -> tuple[str, float | None, str, dict[str, Any]]:
             check_choice("schedule", key, SHAPES)
             shapes.append(key)
             continue
-        own = {**method.options, **({"float64": _FLAG} if method.rate is None else _SCHEDULE)
+        own = {**method.options, **({"float64": _FLAG} if method.rate is None else _SCHEDULE)}
         check_keywords(f"optimizer {name}", [key], own)
         if key in options:
             raise EdgewiseError(f"optimizer {spec!r} gives {key} twice.", do=f"give {key} once.")
@@ -221,7 +221,9 @@ def _value(spec: str, key: str, text: str, kind: _Kind) -> Any:
     except (ValueError, KeyError):
         value = None
     if value is None or not kind.holds(value):
-        raise EdgewiseError(f"optimizer {spec!r}: {key} must be {kind.what}, got {text!r}.", do=f"write say {key}={kind.example}.")
+        raise EdgewiseError(
+            f"optimizer {spec!r}: {key} must be {kind.what}, got {text!r}.", do=f"write say {key}={kind.example}."
+        )
     return value
 
 
