@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, ClassVar
@@ -133,7 +133,8 @@ class MAE(Loss):
     """|f - y|, the mean absolute error."""
 
     def terms(self, predicted, y):
-        return jnp.abs(predicted - y)
+        error = predicted - y
+        return error * jnp.sign(error)  # the derivative of jnp.abs at 0 is 1: a perfect fit would move
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ class Quantile(Loss):
     Koenker and Bassett, Econometrica 46 (1978) 33.
     """
 
-    q: float | tuple[float, ...] = 0.5
+    q: float | Sequence[float] = 0.5
 
     def __post_init__(self):
         several = isinstance(self.q, (tuple, list))
@@ -243,7 +244,7 @@ class CrossEntropy(Loss):
 
     score_name: ClassVar[str] = "accuracy"
 
-    class_weight: tuple[float, ...] | None = None
+    class_weight: Sequence[float] | None = None
     label_smoothing: float = 0.0
 
     def __post_init__(self):
@@ -298,7 +299,7 @@ class BinaryCrossEntropy(Loss):
 
     score_name: ClassVar[str] = "accuracy"
 
-    class_weight: tuple[float, float] | None = None
+    class_weight: Sequence[float] | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "class_weight", check_class_weight(self.class_weight))

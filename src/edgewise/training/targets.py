@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -112,7 +113,7 @@ def check_binary(y: np.ndarray) -> None:
         )
 
 
-def check_labels(predicted: tuple[int, ...], y: Any, class_weight: tuple[float, ...] | None) -> None:
+def check_labels(predicted: tuple[int, ...], y: Any, class_weight: Sequence[float] | None) -> None:
     """Raise unless ``y`` is one integer for each row of the logits ``predicted``, and there is a weight a class."""
     if len(predicted) != 2 or predicted[1] < 2:
         raise ShapeError(
