@@ -1,0 +1,97 @@
+"""The folder of a run: its files, what stands in their way, and how they are read again."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from edgewise.errors import DataError, EdgewiseError
+
+__all__ = [
+    "CHECKPOINT", "COLUMNS", "HISTORY", "METRICS", "MODEL", "PREDICTIONS", "REPORT", "SETTINGS",
+    "check_folder", "check_run", "make_folder", "read_json", "remove_traces",
+]  # fmt: skip
+
+SETTINGS, COLUMNS, CHECKPOINT = "settings.toml", "columns.json", "checkpoint.npz"
+MODEL, METRICS, HISTORY, PREDICTIONS, REPORT = (
+    "model.npz", "metrics.json", "history.csv", "predictions.csv", "report.html",
+)  # fmt: skip
+FILES = (SETTINGS, COLUMNS, CHECKPOINT, MODEL, METRICS, HISTORY, PREDICTIONS, REPORT)
+
+
+def check_folder(folder: Path, *, force: bool, resume: bool) -> None:
+    """Raise :class:`EdgewiseError` if ``folder`` holds something already, unless it may be overwritten or resumed."""
+    if folder.is_dir() and any(folder.iterdir()) and not (force or resume):
+        going_on = ", go on with it (--resume)" if (folder / CHECKPOINT).exists() else ""
+        raise EdgewiseError(
+            f"the folder {str(folder)!r} exists and is not empty.",
+            "an earlier run would be overwritten.",
+            f"choose another --out{going_on}, or overwrite it with --force.",
+        )
+
+
+def make_folder(folder: Path, *, force: bool) -> None:
+    """Make ``folder``, without what an earlier run left there if ``force``.
+
+    Raises:
+        EdgewiseError: ``folder`` cannot be made or written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for name in FILES if force else ():
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EdgewiseError(
+            f"cannot write to the folder {str(folder)!r}.",
+            f"{error.strerror or error}.",
+            "choose another folder with --out.",
+        ) from error
+
+
+def remove_traces(folder: Path) -> None:
+    """Remove what a run has written that ended before there was anything to keep."""
+    if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
+        return
+    for name in (SETTINGS, COLUMNS):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def check_run(folder: Path, name: str) -> None:
+    """Raise :class:`DataError` unless ``folder`` is a run that has the file ``name``."""
+    if (folder / name).exists():
+        return
+    if not folder.is_dir():
+        raise DataError(
+            f"there is no folder {str(folder)!r}.",
+            f"the current folder is {Path.cwd()}.",
+            "name the folder that 'edgewise fit' wrote.",
+        )
+    if (folder / CHECKPOINT).exists():
+        raise DataError(
+            f"the run in {str(folder)!r} is not finished.",
+            f"it has a checkpoint, but no {name}.",
+            f"go on with it: edgewise fit --resume --out {folder}",
+        )
+    raise DataError(
+        f"{str(folder)!r} is not the folder of a run.",
+        f"it has no {name}.",
+        "name the folder that 'edgewise fit' wrote.",
+    )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file of a run.
+
+    Raises:
+        DataError: it cannot be read, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {str(path)!r}.", f"{error}.", "run 'edgewise fit' again.") from error

@@ -1,0 +1,68 @@
+"""What a trained estimator says of rows, and the table of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgewise.cli.estimator import load_estimator
+from edgewise.cli.folder import COLUMNS, MODEL, check_run, read_json
+from edgewise.datasets import Preprocessor
+from edgewise.errors import DataError
+
+__all__ = ["load_run", "outcome", "predictions_csv"]
+
+
+def load_run(folder: Path) -> tuple[Preprocessor, Any]:
+    """The columns and the trained estimator of a run.
+
+    Raises:
+        DataError: ``folder`` is no run, or its files are damaged.
+    """
+    check_run(folder, MODEL)
+    check_run(folder, COLUMNS)
+    record = read_json(folder / COLUMNS)
+    if not isinstance(record, dict) or not isinstance(record.get("columns"), dict):
+        raise DataError(f"{str(folder / COLUMNS)!r} is not as edgewise writes it.", do="run 'edgewise fit' again.")
+    preprocessor = Preprocessor.from_dict(record["columns"])
+    return preprocessor, load_estimator(preprocessor.task, folder / MODEL)
+
+
+def outcome(estimator: Any, preprocessor: Preprocessor, X: np.ndarray) -> np.ndarray:
+    """What the estimator says of rows ``[n, n_features]``: ``[n, n_targets]``, or probabilities ``[n, n_classes]``."""
+    if preprocessor.classes:
+        return np.asarray(estimator.predict_proba(X))
+    return np.asarray(estimator.predict(X)).reshape(len(X), -1)
+
+
+def predictions_csv(
+    preprocessor: Preprocessor, said: np.ndarray, *, rows: np.ndarray | None = None, truth: np.ndarray | None = None
+) -> str:
+    """A row per prediction: ``predicted_<target>``, then for classes ``probability_<class>``.
+
+    Args:
+        said: the :func:`outcome`.
+        rows: how the file counts them, for a column ``row``.
+        truth: the targets, for columns of their names.
+    """
+    columns: dict[str, Any] = {} if rows is None else {"row": rows}
+    if preprocessor.classes:
+        names, target = np.array(preprocessor.classes), preprocessor.targets[0]
+        if truth is not None:
+            columns[target] = names[truth]
+        columns[f"predicted_{target}"] = names[said.argmax(axis=1)]
+        columns |= {f"probability_{name}": column for name, column in zip(names, said.T, strict=True)}
+    else:
+        if truth is not None:
+            columns |= dict(zip(preprocessor.targets, truth.reshape(len(said), -1).T, strict=True))
+        columns |= {f"predicted_{name}": column for name, column in zip(preprocessor.targets, said.T, strict=True)}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    # str of a NumPy number has as many digits as tell it apart within its own precision
+    writer.writerows([str(value) for value in row] for row in zip(*columns.values(), strict=True))
+    return text.getvalue()
