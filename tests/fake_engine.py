@@ -32,7 +32,7 @@ def train_ensemble(
     for epoch in (1, epochs // 2, epochs):
         if on_progress:
             on_progress(
-                SimpleNamespace(epoch=epoch, epochs=epochs, losses=final, steps_per_second=1e4, eta_seconds=3.0)
+                SimpleNamespace(step=epoch, steps=epochs, losses=final, steps_per_second=1e4, eta_seconds=3.0)
             )
     score = np.where(diverged_at >= 0, np.nan, score)
     return SimpleNamespace(

@@ -155,15 +155,15 @@ def test_losses_are_recorded_every_few_epochs(result, record, stride):
 def test_progress_is_told():
     seen = []
     done = train(epochs=40, optimizer="adam:1e-2", on_progress=seen.append)
-    assert [p.epoch for p in seen] == sorted({p.epoch for p in seen})
-    assert seen[0].epoch == 1
-    assert seen[-1].epoch == 40
+    assert [p.step for p in seen] == sorted({p.step for p in seen})
+    assert seen[0].step == 1
+    assert seen[-1].step == 40
     assert len(seen) > 2
     for progress in seen:
-        assert progress.epochs == 40
+        assert progress.steps == 40
         assert progress.steps_per_second > 0
         assert progress.eta_seconds >= 0
-        np.testing.assert_array_equal(progress.losses, done.train_loss[:, progress.epoch - 1])
+        np.testing.assert_array_equal(progress.losses, done.train_loss[:, progress.step - 1])
     assert seen[-1].eta_seconds == 0
 
 
@@ -171,7 +171,7 @@ def test_an_interruption_gives_what_is_finished(result):
     seen = []
 
     def interrupt(progress):
-        seen.append(progress.epoch)
+        seen.append(progress.step)
         if len(seen) == 2:
             raise KeyboardInterrupt
 

@@ -140,7 +140,7 @@ def test_a_study_of_objects_is_repeated_in_python():
 def test_progress_is_told():
     states = []
     compare(**QUICK, progress=states.append)
-    assert [state.epoch for state in states] == [1, 25, 50]
+    assert [state.step for state in states] == [1, 25, 50]
 
 
 def test_progress_goes_to_the_error_stream(capsys):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from edgewise.models import KAN, count_parameters
     from edgewise.nn import KANLayer
+    from edgewise.training import fit, load_model, save_model
 
 __all__ = [
     "KAN",
@@ -50,15 +51,25 @@ __all__ = [
     "compat",
     "count_parameters",
     "datasets",
+    "fit",
     "init",
+    "load_model",
     "models",
     "nn",
+    "save_model",
     "study",
     "testing",
     "training",
 ]
 
-_HOMES = {"KAN": "models", "count_parameters": "models", "KANLayer": "nn"}
+_HOMES = {
+    "KAN": "models",
+    "count_parameters": "models",
+    "KANLayer": "nn",
+    "fit": "training",
+    "load_model": "training",
+    "save_model": "training",
+}
 _ROOMS = ("bases", "compat", "datasets", "init", "models", "nn", "study", "testing", "training")
 
 

@@ -6,7 +6,6 @@ import os
 import platform
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import numpy as np
 
 from edgewise.errors import EdgewiseError, check_count
 from edgewise.study.comparison import Comparison, Curves, quantiles
-from edgewise.study.progress import progress_display
 from edgewise.study.report import prepare_folder
 from edgewise.study.schemes import choose_schemes
 from edgewise.study.tasks import SPLIT_SEED, TEST_FRACTION, Task, resolve_task
@@ -62,7 +60,7 @@ def compare(
         bias: whether layers have a bias.
         out: folder for results.json, report.html and plots; ``None`` writes nothing.
         force: whether to overwrite a study in ``out``.
-        progress: ``True`` shows a progress bar on the error stream; a callable gets each ``EnsembleProgress``.
+        progress: ``True`` shows a progress bar on the error stream; a callable gets each ``training.Progress``.
         devices: split the runs over that many devices; ``None``: all there are.
 
     Returns:
@@ -139,10 +137,10 @@ def _train(
     progress: bool | Callable[[Any], None] | None,
 ) -> Any:
     from edgewise.training import ensemble
+    from edgewise.training.progress import shown
 
     members = [(scheme, seed) for scheme in schemes.values() for seed in seeds]
-    display = progress_display() if progress is True else nullcontext(progress if callable(progress) else None)
-    with display as callback:
+    with shown(bool(progress) if progress is None else progress) as callback:
         result = ensemble.train_ensemble(
             make_model,
             members,

@@ -1,5 +1,32 @@
-"""Training."""
+"""Training: one engine for one model and for many."""
 
-from edgewise.training.ensemble import EnsembleProgress, EnsembleResult, train_ensemble
+from edgewise.training.callbacks import Callback
+from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
+from edgewise.training.diagnosis import NonFiniteError
+from edgewise.training.ensemble import EnsembleResult, train_ensemble
+from edgewise.training.fit import FitResult, fit
+from edgewise.training.history import History
+from edgewise.training.monitors import EarlyStopping, Monitor, ReduceOnPlateau
+from edgewise.training.progress import Progress
+from edgewise.training.run import Run
+from edgewise.training.saved_model import load_model, save_model
 
-__all__ = ["EnsembleProgress", "EnsembleResult", "train_ensemble"]
+__all__ = [
+    "Callback",
+    "Checkpoint",
+    "CheckpointError",
+    "EarlyStopping",
+    "EnsembleResult",
+    "FitResult",
+    "History",
+    "Monitor",
+    "NonFiniteError",
+    "Progress",
+    "ReduceOnPlateau",
+    "Run",
+    "fit",
+    "load_model",
+    "read_header",
+    "save_model",
+    "train_ensemble",
+]

@@ -5,37 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.core import Tracer
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
 from edgewise.training.interrupt import Interrupt
-from edgewise.training.losses import LOSSES, SCORES
-from edgewise.training.optimizers import parse_optimizer
+from edgewise.training.loop import Pace, Program
+from edgewise.training.losses import LOSSES
+from edgewise.training.objective import Objective
+from edgewise.training.optim import resolve_optimizer
+from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.progress import Progress
 
-__all__ = ["EnsembleProgress", "EnsembleResult", "train_ensemble"]
+__all__ = ["EnsembleResult", "train_ensemble"]
 
 _CACHE_BYTES = 3e6  # temporaries of one group should stay in the second-level cache
-_SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C and the progress bar may have to wait
-
-
-@dataclass(frozen=True)
-class EnsembleProgress:
-    """Where a run stands: ``losses`` ``[members]`` after ``epoch`` of ``epochs``."""
-
-    epoch: int
-    epochs: int
-    losses: np.ndarray
-    steps_per_second: float
-    eta_seconds: float
 
 
 @dataclass(frozen=True)
@@ -77,7 +68,7 @@ def train_ensemble(
     epochs: int = 2000,
     record: int = 200,
     mesh: Mesh | None = None,
-    on_progress: Callable[[EnsembleProgress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> EnsembleResult:
     """Train ``make_model(scheme, seed)`` for every member, full batch, all in one compiled program.
 
@@ -108,74 +99,62 @@ def train_ensemble(
     if any(part.shape[0] == 0 for part in (*train, *test)):
         raise ShapeError("an empty training or test set.", do="pass at least one sample in each.")
     start = time.perf_counter()
-    run = _Run(make_model, members, train, test, loss, optimizer, mesh, epochs, record)
-    compile_seconds, chunk, interrupted = run.compile(), 1, False
+    models = [make_model(scheme, seed) for scheme, seed in members]
+    _check_alike(models, members)
+    run = _Run(models, train, Objective(loss), resolve_optimizer(optimizer, epochs), mesh, epochs, record)
+    pace, interrupted, compile_seconds = Pace(), False, 0.0
     with Interrupt() as interrupt:
         try:
             while run.done < epochs and not interrupt.requested:
                 begin, before = time.perf_counter(), run.done
-                losses = run.advance(min(before + chunk, epochs))
-                steps, elapsed = run.done - before, time.perf_counter() - begin
+                losses = run.advance(min(before + pace.length, epochs))
+                seconds = time.perf_counter() - begin
+                compile_seconds = seconds if before == 0 else compile_seconds
+                pace.took(run.done - before, seconds)
                 if on_progress is not None:
-                    rate, left = steps / elapsed, epochs - run.done
-                    on_progress(EnsembleProgress(run.done, epochs, losses, rate * len(members), left / rate))
-                chunk = max(1, min(10 * chunk, round(steps * _SECONDS_PER_CHUNK / elapsed)))
+                    rate = pace.steps_per_second
+                    on_progress(Progress(run.done, epochs, losses, rate * len(members), (epochs - run.done) / rate))
             interrupted = run.done < epochs
         except KeyboardInterrupt:
             if not run.done:
                 raise
             interrupted = True
-    return run.result(interrupted, compile_seconds, start)
+    return run.result(test, interrupted, compile_seconds, start)
 
 
 class _Run:
-    """The compiled program and its state, the member (padded to whole groups) on the leading axis of every array."""
+    """The state of all members (padded to whole groups), the member on the leading axis of every array."""
 
-    def __init__(self, make_model, members, train, test, loss, optimizer, mesh, epochs, record):
-        models = [make_model(scheme, seed) for scheme, seed in members]
-        _check_alike(models, members)
+    def __init__(self, models, train, objective, optimizer, mesh, epochs, record):
         models = [nnx.split(model, nnx.Param, ...) for model in models]
-        self.members, self.done, self.graphdef = len(members), 0, models[0][0]
-        self.train, self.test, self.tx, self.mesh = train, test, parse_optimizer(optimizer), mesh
-        self.loss, self.score = LOSSES[loss], SCORES[loss]
-        self.stride = -(-epochs // record)
+        packing = AsVector.of(models[0][1]) if optimizer.packed else AsTree()
+        stride = -(-epochs // record)
+        self.program = Program(models[0][0], objective, optimizer, packing, stride=stride, halts=False)
+        self.members, self.done, self.data, self.mesh = len(models), 0, {"arrays": train}, mesh
         devices = 1 if mesh is None else mesh.size
         self.group = _group_size(models[0][1], train[0].shape[0], -(-self.members // devices))
         models += models[:1] * (-self.members % (self.group * devices))
-        # the optimizers known by name act on each number alone: on one vector they are one kernel
-        self.pack = _Vector(models[0][1]) if isinstance(optimizer, str) else _Tree()
-        params = _stack([self.pack.packed(model[1]) for model in models])
-        self.state = {
-            "params": params,
-            "rest": _stack([model[2] for model in models]),
-            "opt": jax.jit(jax.vmap(self.tx.init))(params),
-            "diverged_at": np.full(len(models), -1, np.int32),
-            "loss": np.full((len(models), -(-epochs // self.stride)), np.nan, np.float32),
-        }
+        params = _stack([packing.packed(model[1]) for model in models])
+        init = jax.vmap(partial(self.program.init, steps=epochs))
+        self.state = jax.jit(init)(params, _stack([model[2] for model in models]))
         if mesh is not None:
             self.state = jax.device_put(self.state, NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])))
-
-    def compile(self) -> float:
-        """Compile the training program; its wall time in seconds."""
-        begin = time.perf_counter()
-        program = jax.jit(self._over_members(self._train_member))
-        self._program = program.lower(self.state, self.train, (np.int32(0), np.int32(0))).compile()
-        return time.perf_counter() - begin
+        self._advance = jax.jit(self._over_members(self.program.advance))
 
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to epoch ``stop``; the latest recorded losses ``[members]``."""
-        state = self._program(self.state, self.train, (np.int32(self.done), np.int32(stop)))
-        losses = np.asarray(state["loss"])[: self.members, (stop - 1) // self.stride]
+        state = self._advance(self.state, self.data, (np.int32(self.done), np.int32(stop)))
+        losses = np.asarray(state["loss"])[: self.members, (stop - 1) // self.program.stride]
         self.state, self.done = state, stop
         return losses
 
-    def result(self, interrupted: bool, compile_seconds: float, start: float) -> EnsembleResult:
+    def result(self, test: Any, interrupted: bool, compile_seconds: float, start: float) -> EnsembleResult:
         """Every member as it stands."""
-        evaluate = compiled_for_few_runs(self._over_members(self._test_member))
-        score, predictions = evaluate(self.state, self.test, ())
+        evaluate = compiled_for_few_runs(self._over_members(self._tested))
+        score, predictions = evaluate(self.state, test, ())
         state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.members], self.state)
-        recorded = np.arange(0, self.done, self.stride)
-        diverged = state["diverged_at"]
+        recorded = np.arange(0, self.done, self.program.stride)
+        diverged = state["halted"]
         loss = state["loss"][:, : len(recorded)]
         return EnsembleResult(
             epochs=recorded,
@@ -187,7 +166,7 @@ class _Run:
             interrupted=interrupted,
             seconds=time.perf_counter() - start,
             compile_seconds=compile_seconds,
-            params=self.pack.unpacked(state["params"]),
+            params=self.program.packing.unpacked(state["params"]),
         )
 
     def _over_members(self, function):
@@ -209,67 +188,10 @@ class _Run:
             over_groups, mesh=self.mesh, in_specs=(split, shared, shared), out_specs=split, check_vma=False
         )
 
-    def _train_member(self, state, data, start, stop):
+    def _tested(self, state, data):
         x, y = data
-
-        def loss_of(params):
-            return self.loss(self._model(params, state)(x), y)
-
-        def step(epoch, state):
-            loss, gradients = jax.value_and_grad(loss_of)(self.pack.unpacked(state["params"]))
-            gradients = self.pack.packed(gradients)
-            updates, opt = self.tx.update(gradients, state["opt"], state["params"])
-            finite = jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradients))
-            alive = finite & (state["diverged_at"] < 0)
-            moved = {"params": optax.apply_updates(state["params"], updates), "opt": opt}
-            kept = {name: state[name] for name in moved}
-            # an index past the end writes nothing: losses are recorded every `stride` epochs
-            slot = jnp.where(epoch % self.stride == 0, epoch // self.stride, state["loss"].shape[0])
-            return state | jax.tree.map(lambda new, old: jnp.where(alive, new, old), moved, kept) | {
-                "diverged_at": jnp.where((state["diverged_at"] < 0) & ~finite, epoch, state["diverged_at"]),
-                "loss": state["loss"].at[slot].set(loss, mode="drop"),
-            }  # fmt: skip
-
-        return jax.lax.fori_loop(start, stop, step, state)
-
-    def _test_member(self, state, data):
-        x, y = data
-        predicted = self._model(self.pack.unpacked(state["params"]), state)(x)
-        return self.score(predicted, y), predicted
-
-    def _model(self, params, state):
-        return nnx.merge(self.graphdef, params, state["rest"])
-
-
-class _Tree:
-    """Parameters as the model has them."""
-
-    def packed(self, tree):
-        return tree
-
-    unpacked = packed
-
-
-class _Vector:
-    """Parameters in one vector; any leading axes are kept when they are unpacked."""
-
-    def __init__(self, tree):
-        leaves, self.treedef = jax.tree.flatten(tree)
-        self.shapes = [leaf.shape for leaf in leaves]
-        self.ends = np.cumsum([leaf.size for leaf in leaves]).tolist()
-
-    def packed(self, tree):
-        leaves = jax.tree.leaves(tree)
-        backend = jnp if isinstance(leaves[0], Tracer) else np  # NumPy compiles nothing
-        return backend.concatenate([backend.ravel(leaf) for leaf in leaves])
-
-    def unpacked(self, vector):
-        starts = [0, *self.ends[:-1]]
-        leaves = [
-            vector[..., start:end].reshape(*vector.shape[:-1], *shape)
-            for start, end, shape in zip(starts, self.ends, self.shapes, strict=True)
-        ]
-        return jax.tree.unflatten(self.treedef, leaves)
+        predicted = self.program.model(self.program.packing.unpacked(state["params"]), state["rest"])(x)
+        return self.program.objective.loss.score(predicted, y), predicted
 
 
 def _stack(trees):

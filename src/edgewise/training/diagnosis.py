@@ -1,0 +1,79 @@
+"""Where the first number that is not finite came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from edgewise.errors import EdgewiseError
+
+__all__ = ["NonFiniteError", "explain"]
+
+_HUGE = 1e4  # parameters of a network with inputs of order one stay far below
+
+
+class NonFiniteError(EdgewiseError):
+    """The loss or its gradient is not finite.  ``result`` is the ``FitResult`` with the last finite state."""
+
+    result: Any = None
+
+
+def explain(model: nnx.Module, batch: Any, objective: Any, step: int, *, halve: bool) -> NonFiniteError:
+    """The error for a ``model`` whose loss on ``batch`` or its gradient is not finite at ``step``.
+
+    Args:
+        halve: whether the optimizer has a learning rate to halve.
+    """
+    where = _first_bad_output(model, batch) or _first_bad_gradient(model, batch, objective) or "the loss itself"
+    parameters = jax.tree.leaves(nnx.state(model, nnx.Param))
+    largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in parameters)
+    if step == 0:
+        why = f"{where} is not finite before the first update, so it is the initial network, the data or the loss."
+        do = "look at model(X): scale the inputs to the basis' interval, and the targets to order one."
+    else:
+        grown = largest > _HUGE
+        cause = (
+            f"the largest parameter is {largest:.2g}: the learning rate is too high for this loss."
+            if grown
+            else "parameters are moderate, so it is a function outside its range, such as the exp of a large number."
+        )
+        why = f"the first that is not finite is {where}; {cause}"
+        do = (
+            "lower the learning rate, say optimizer='adam:1e-4', or go on at half of it with on_nonfinite='restore'; "
+            "scale inputs and targets to order one."
+            if halve
+            else "scale inputs and targets to order one, or start with some steps of optimizer='adam:1e-3'."
+        )
+    return NonFiniteError(f"training is not finite at step {step}.", why + " The model has its last finite state.", do)
+
+
+def _first_bad_output(model: Any, batch: Any) -> str | None:
+    x = batch[0] if isinstance(batch, tuple) else None
+    if x is None or not hasattr(model, "layers"):
+        return None
+    for index, layer in enumerate(model.layers):
+        inputs, x = x, layer(x)
+        if not _finite(x):
+            reach = float(jnp.max(jnp.abs(inputs)))
+            return f"the output of layer {index}, {layer} (its inputs reach {reach:.2g})"
+    return None
+
+
+def _first_bad_gradient(model: nnx.Module, batch: Any, objective: Any) -> str | None:
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    value, gradients = jax.value_and_grad(lambda params: objective(nnx.merge(graphdef, params, rest), batch))(params)
+    if not bool(jnp.isfinite(value)):
+        return None
+    for path, leaf in jax.tree_util.tree_leaves_with_path(gradients):
+        if not _finite(leaf):
+            names = [str(getattr(key, "key", getattr(key, "name", key))) for key in path]
+            return f"the gradient of {'.'.join(name for name in names if name != 'value')}"
+    return None
+
+
+def _finite(values: Any) -> bool:
+    return bool(np.isfinite(np.asarray(values, np.float64)).all())

@@ -1,0 +1,231 @@
+"""``fit``: train one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from edgewise.errors import DataError, EdgewiseError, check_choice, check_count
+from edgewise.training.callbacks import Callback, Logging
+from edgewise.training.checkpoint import Checkpoint, read_header
+from edgewise.training.history import History
+from edgewise.training.loggers import Logger
+from edgewise.training.losses import resolve_loss
+from edgewise.training.monitors import Monitor
+from edgewise.training.objective import Objective
+from edgewise.training.optim import LevenbergMarquardt, Optimizer, resolve_optimizer
+from edgewise.training.progress import Progress, shown
+from edgewise.training.run import Run
+from edgewise.training.sources import is_stream, rows_of
+
+__all__ = ["FitResult", "fit"]
+
+_LOOKS = 100  # how often the validation data are looked at, unless told otherwise
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What ``fit`` gives back.
+
+    Attributes:
+        model: the model that was passed in, trained.
+        history: what was recorded.
+        state: the arrays of the run, the optimizer's included, by name; what a checkpoint holds.
+        step: updates done.
+        reason: why training ended: "completed", "interrupted", "early stopping", "the data ran out", or what a callback
+            said.
+    """
+
+    model: Any
+    history: History
+    state: dict[str, Any]
+    step: int
+    reason: str
+
+    def __repr__(self) -> str:
+        return f"FitResult({self.reason} after {self.step} steps, {self.history}, model={self.model})"
+
+
+def fit(
+    model: nnx.Module,
+    data: Any,
+    *,
+    loss: Any = "mse",
+    optimizer: str | optax.GradientTransformation | LevenbergMarquardt | Optimizer = "adam",
+    steps: int,
+    batch_size: int | None = None,
+    validation: Any = None,
+    validate_every: int | None = None,
+    regularizers: Sequence[Any] = (),
+    callbacks: Sequence[Callback | Monitor | Logger] = (),
+    schedule: Sequence[Any] = (),
+    mesh: Mesh | None = None,
+    seed: int = 0,
+    progress: bool | Callable[[Progress], None] | None = None,
+    checkpoint: str | Path | Checkpoint | None = None,
+    resume: bool = False,
+    on_nonfinite: str = "stop",
+    dtype: Any = None,
+) -> FitResult:
+    """Train ``model``, which is updated and given back.
+
+    All steps run in one compiled loop, cut into chunks of about half a second; between them progress is shown,
+    callbacks run, checkpoints are written and Ctrl-C is heard.
+
+    Args:
+        model: any ``nnx.Module``; its ``nnx.Param`` are trained.
+        data: ``(X, y)`` or ``(X, y, weight)``: ``[n, n_in]``, ``[n, n_out]`` (``[n]`` for one output and for class
+            numbers) and ``[n]``.  Arrays, memory-mapped arrays (read batch by batch), an iterable of such batches, or a
+            function that returns one for every epoch.  A callable loss gets its batch as it is, any pytree of arrays.
+        loss: a name (see ``training.losses``), a loss, or a function ``(model, batch) -> scalar``.
+        optimizer: a name with options, say "adam:1e-3,cosine" (see ``training.optim``), or an optax transformation.
+        steps: updates in all, those of a resumed run included.
+        batch_size: rows a step, shuffled anew every epoch; None is all.
+        validation: data to measure the loss on, or the fraction of the samples to keep for that.
+        validate_every: steps between looks at them, and by monitors; None is a hundredth of ``steps``.
+        regularizers: see ``training.regularizers``.
+        callbacks: callbacks, monitors (``EarlyStopping``, ``ReduceOnPlateau``) and loggers.
+        schedule: phases with refinements between; none are there yet.
+        mesh: splits every batch over the devices of its first axis.
+        seed: of the order of mini-batches and the choice of validation samples.
+        progress: True shows it, False does not, None shows it on a terminal; or a function of ``Progress``.
+        checkpoint: file to keep the run in, or a ``Checkpoint``.
+        resume: go on from the checkpoint where there is one; the same as if there had been no interruption, bit by bit.
+        on_nonfinite: "stop" raises; "restore" goes back to the last finite parameters and halves the learning rate.
+        dtype: of the computation: "float32", "float64", or None: that of the parameters, but float64 for second-order
+            optimizers.  The parameters come back as they were; JAX's own setting is not touched.
+
+    Returns:
+        A :class:`FitResult`; interrupted by Ctrl-C, with what was done until then.
+
+    Raises:
+        EdgewiseError: for arguments, data or checkpoints that cannot be used, before anything is trained.
+        NonFiniteError: a loss or gradient that is not finite; the model has its last finite state.
+    """
+    check_count("steps", steps)
+    check_choice("on_nonfinite", on_nonfinite, ("stop", "restore"))
+    _check_model(model)
+    if schedule:
+        raise EdgewiseError(
+            "schedule= is for refinements, which are not there yet.", do="leave it out; learning rates: 'adam,cosine'."
+        )
+    resolved = resolve_optimizer(optimizer, steps)
+    objective = Objective(resolve_loss(loss), tuple(regularizers))
+    _check_method(resolved, objective, batch_size, on_nonfinite)
+    monitors, hooks = _sorted_callbacks(callbacks, resolved)
+    kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    if resume and kept is None:
+        raise EdgewiseError("resume=True needs a checkpoint to go on from.", do="pass checkpoint='run.npz' too.")
+    header = None
+    if kept is not None:
+        kept.prepare()
+        header = read_header(kept.path) if resume and kept.exists() else None
+    every = max(1, steps // _LOOKS) if validate_every is None else check_count("validate_every", validate_every)
+    if header is not None and validate_every is None:
+        every = header["settings"]["validate_every"]  # a longer run looks as often as it did
+    data, validation = _held_out(data, validation, seed)
+    kind = _dtype(model, resolved, dtype)
+    outer = jax.config.read("jax_enable_x64")
+    with jax.enable_x64(outer or kind == np.float64), shown(progress) as display:
+        run = Run(
+            model, data, objective, resolved,
+            steps=steps, batch_size=batch_size, validation=validation, every=every, monitors=monitors, hooks=hooks,
+            mesh=mesh, seed=seed, dtype=kind, display=display, checkpoint=kept, halve=on_nonfinite == "restore",
+            outer_x64=outer, stride=None if header is None else header["stride"],
+        )  # fmt: skip
+        if header is not None:
+            run.resume(header)
+        run.train()
+    result = FitResult(model, run.history, run.state, run.step, run.reason)
+    if run.error is not None:
+        run.error.result = result
+        raise run.error
+    return result
+
+
+def _check_model(model: Any) -> None:
+    if not isinstance(model, nnx.Module):
+        raise EdgewiseError(
+            f"model={model!r} is no nnx.Module.", do="pass say edgewise.KAN([2, 6, 1], rngs=nnx.Rngs(0))."
+        )
+    if not jax.tree.leaves(nnx.state(model, nnx.Param)):
+        raise EdgewiseError("the model has no parameters to train.", do="give it nnx.Param variables.")
+
+
+def _check_method(optimizer: Optimizer, objective: Objective, batch_size: Any, on_nonfinite: str) -> None:
+    if optimizer.full_batch and batch_size is not None:
+        raise EdgewiseError(
+            f"{optimizer.spec} needs the whole data at every step, but batch_size={batch_size}.",
+            "it compares losses between steps, which differ from batch to batch.",
+            "leave batch_size out, or take a first-order optimizer, say 'adam:1e-3'.",
+        )
+    if isinstance(optimizer.transform, LevenbergMarquardt) and not objective.least_squares:
+        raise EdgewiseError(
+            f"{optimizer.spec} needs a sum of squares to minimize.",
+            f"{objective} is none.",
+            "use loss='mse', or training.LeastSquares(residuals), or another optimizer, say 'lbfgs'.",
+        )
+    if optimizer.full_batch and on_nonfinite == "restore":
+        raise EdgewiseError(f"{optimizer.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
+
+
+def _sorted_callbacks(
+    callbacks: Sequence[Any], optimizer: Optimizer
+) -> tuple[tuple[Monitor, ...], tuple[Callback, ...]]:
+    monitors, hooks = [], []
+    for callback in callbacks:
+        if isinstance(callback, Monitor):
+            callback.check(optimizer)
+            monitors.append(callback)
+        elif isinstance(callback, Logger):
+            hooks.append(Logging(callback))
+        elif isinstance(callback, Callback) and not isinstance(callback, type):
+            hooks.append(callback)
+        else:
+            raise EdgewiseError(
+                f"{callback!r} is no callback.",
+                "a callback has on_start, on_chunk, on_refine and on_end.",
+                "subclass edgewise.training.Callback, and pass an instance of it.",
+            )
+    return tuple(monitors), tuple(hooks)
+
+
+def _held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
+    """Training and validation data; a fraction is drawn from the samples."""
+    if validation is None or not isinstance(validation, int | float):
+        return data, validation
+    streams = callable(data) or is_stream(data)
+    leaves = [] if streams else jax.tree.leaves(data)
+    if streams or any(isinstance(leaf, np.memmap) for leaf in leaves):
+        raise EdgewiseError(
+            f"validation={validation} needs data in memory.",
+            "a fraction of a stream cannot be held out.",
+            "pass the validation data themselves: validation=(X, y).",
+        )
+    rows = rows_of(data)
+    held = round(validation * rows)
+    if not 0 < validation < 1 or not 0 < held < rows:
+        raise DataError(
+            f"validation={validation} of {rows} samples leaves {rows - held} to train on and {held} to validate on.",
+            do="pass a fraction between 0 and 1 that leaves some of both, say validation=0.2.",
+        )
+    order = np.random.default_rng(seed).permutation(rows)
+    part = lambda chosen: jax.tree.map(lambda leaf: np.asarray(leaf)[chosen], data)
+    return part(np.sort(order[held:])), part(np.sort(order[:held]))
+
+
+def _dtype(model: nnx.Module, optimizer: Optimizer, dtype: Any) -> Any:
+    if dtype is not None:
+        check_choice("dtype", str(dtype), ("float32", "float64"))
+        return np.dtype(dtype)
+    own = jax.tree.leaves(nnx.state(model, nnx.Param))[0].dtype
+    return np.dtype(np.float64) if optimizer.float64 else jnp.dtype(own)

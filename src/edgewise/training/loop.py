@@ -1,0 +1,228 @@
+"""The one training loop: updates of one model, compiled once for every length of a chunk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax import Array
+
+from edgewise.training.feeds import Feed, Full
+from edgewise.training.losses import MSE
+from edgewise.training.monitors import Monitor
+from edgewise.training.objective import Objective
+from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer
+from edgewise.training.packing import AsTree, AsVector
+
+__all__ = ["Pace", "Program", "advance", "initial_state"]
+
+_SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C, callbacks and the progress bar may have to wait
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a compiled loop depends on; programs that are equal are compiled once in a process.
+
+    Attributes:
+        graphdef: the model without its arrays, from ``nnx.split``.
+        feed: how a step gets its batch.
+        monitors: see ``monitors.py``.
+        stride: steps between recorded losses.
+        every: steps between looks at the validation data and by the monitors.
+        validates: whether there are validation data.
+        halts: whether the loop ends when there is nothing left to do; an ensemble goes on for the other members.
+    """
+
+    graphdef: Any
+    objective: Objective
+    optimizer: Optimizer
+    packing: AsTree | AsVector
+    feed: Feed = field(default_factory=Full)
+    monitors: tuple[Monitor, ...] = ()
+    stride: int = 1
+    every: int = 1
+    validates: bool = False
+    halts: bool = True
+
+    def init(self, params: Any, rest: Any, steps: int) -> dict[str, Any]:
+        """The state of a run before its first step, ``params`` packed.
+
+        ``before`` are the parameters before the latest update: those to go back to if it led to no finite loss.
+        ``loss`` is ``[ceil(steps / stride)]``; ``validation`` and ``score`` are ``[ceil(steps / every)]``; what is not
+        recorded yet is NaN.  ``halted`` and ``stopped`` are the step at which a loss or gradient was not finite, and
+        at which a monitor ended the run; -1 for never.
+        """
+        dtype = jax.tree.leaves(params)[0].dtype
+        recorded = lambda interval: jnp.full(-(-steps // interval), jnp.nan, dtype)
+        state = {"params": params, "rest": rest, "opt": self.optimizer.transform.init(params)}
+        if self.halts:
+            state["before"] = params
+        state |= {"scale": jnp.ones((), dtype), "halted": jnp.int32(-1), "loss": recorded(self.stride)}
+        if self.validates:
+            state["validation"] = recorded(self.every)
+        if self.validates and self.score_name:
+            state["score"] = recorded(self.every)
+        if self.monitors:
+            state |= {"stopped": jnp.int32(-1), "monitors": tuple(watch.init(params) for watch in self.monitors)}
+            state |= {"mean": jnp.zeros((2,), dtype)}
+        return state
+
+    def advance(self, state: dict[str, Any], data: Any, start: Array, stop: Array) -> dict[str, Any]:
+        """Steps ``start`` to ``stop``, or fewer where ``halts``."""
+
+        def going(carry):
+            step, state, _ = carry
+            return (step < stop) & self._alive(state) if self.halts else step < stop
+
+        def body(carry):
+            step, state, carried = carry
+            batch, carried = self.feed.batch(data, carried, step)
+            return step + 1, self._step(step, state, batch, data), carried
+
+        return jax.lax.while_loop(going, body, (start, state, self.feed.begin(data, start)))[1]
+
+    @property
+    def score_name(self) -> str:
+        """What is reported beside the loss on validation data; empty where it would be the loss itself."""
+        return "" if isinstance(self.objective.loss, MSE) else self.objective.score_name or ""
+
+    def begun(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
+        """With loss and gradient of the first step, where the optimizer takes them over from the step before."""
+        loss_of = lambda params: self.objective(
+            self.model(self.packing.unpacked(params), state["rest"]), data["arrays"]
+        )
+        value, gradients = jax.value_and_grad(loss_of)(state["params"])
+        return state | {"opt": optax.tree.set(state["opt"], value=value, grad=gradients)}
+
+    def batch(self, data: Any, step: Array) -> Any:
+        """The batch of one step."""
+        return self.feed.batch(data, self.feed.begin(data, step), step)[0]
+
+    def evaluate(self, state: dict[str, Any], data: Any) -> tuple[Array, Array]:
+        """Loss, without regularizers, and score of the model on other data."""
+        model = self.model(self.packing.unpacked(state["params"]), state["rest"])
+        model.eval()
+        return self.objective.measured(model, data)
+
+    def model(self, params: Any, rest: Any) -> nnx.Module:
+        """The model with these arrays."""
+        return nnx.merge(self.graphdef, params, rest)
+
+    def _alive(self, state):
+        alive = state["halted"] < 0
+        return alive & (state["stopped"] < 0) if self.monitors else alive
+
+    def _step(self, step, state, batch, data):
+        moved, loss, finite = self._moved(state, batch)
+        alive = self._alive(state)
+        kept = {name: state[name] for name in moved}
+        # an index past the end writes nothing: losses are recorded every `stride` steps
+        slot = jnp.where(step % self.stride == 0, step // self.stride, state["loss"].shape[0])
+        new = state | jax.tree.map(lambda new, old: jnp.where(alive & finite, new, old), moved, kept)
+        if self.halts:
+            new["before"] = jax.tree.map(partial(jnp.where, alive & finite), state["params"], state["before"])
+        new["halted"] = jnp.where(alive & ~finite, step, state["halted"])
+        new["loss"] = state["loss"].at[slot].set(jnp.where(alive, loss, jnp.nan), mode="drop")
+        if not (self.validates or self.monitors):
+            return new
+        if self.monitors:
+            new["mean"] = state["mean"] + jnp.stack([loss, jnp.ones_like(loss)])
+        due = ((step + 1) % self.every == 0) | (step + 1 == data["steps"])
+        return jax.lax.cond(due, lambda: self._looked(step, new, data), lambda: new)
+
+    def _moved(self, state, batch):
+        """Parameters, optimizer's state and the rest after one update; the loss before it; whether all is finite."""
+        params, opt, transform = state["params"], state["opt"], self.optimizer.transform
+
+        def value_of(params):
+            model = self.model(self.packing.unpacked(params), state["rest"])
+            return self.objective(model, batch), nnx.split(model, nnx.Param, ...)[2]
+
+        if isinstance(transform, LevenbergMarquardt):
+            params, opt, loss = transform.step(self._problem(state, batch), params, opt)
+            return {"params": params, "opt": opt}, loss, jnp.isfinite(loss) & _finite(params)
+        loss_of = lambda params: value_of(params)[0]
+        rest = state["rest"]
+        if self.optimizer.full_batch:
+            loss, gradients = optax.tree.get(opt, "value"), optax.tree.get(opt, "grad")
+        else:
+            (loss, rest), gradients = jax.value_and_grad(value_of, has_aux=True)(params)
+        updates, opt = transform.update(gradients, opt, params, value=loss, grad=gradients, value_fn=loss_of)
+        if not self.optimizer.full_batch:
+            updates = jax.tree.map(lambda update: update * state["scale"].astype(update.dtype), updates)
+        moved = {"params": optax.apply_updates(params, updates), "opt": opt, "rest": rest}
+        return moved, loss, jnp.isfinite(loss) & _finite(gradients)
+
+    def _problem(self, state, batch):
+        model_of = lambda params: self.model(self.packing.unpacked(params), state["rest"])
+        residuals = lambda params: self.objective.residuals(model_of(params), batch)
+        if not self.objective.per_sample:
+            return LeastSquaresProblem(residuals, None, None)
+        x, *others = batch
+        weight = others[1] if len(others) > 1 else jnp.ones(x.shape[0], x.dtype)
+        root = jnp.sqrt(weight / jnp.sum(weight))
+
+        def rows(params, sample):
+            x, y, root = sample
+            return root * self.objective.residuals(model_of(params), (x[None], y[None]))
+
+        return LeastSquaresProblem(residuals, rows, (x, others[0], root))
+
+    def _looked(self, step, state, data):
+        """Validate, then let every monitor look."""
+        state, slot, value = dict(state), step // self.every, jnp.asarray(jnp.nan)
+        if self.validates:
+            value, score = self.evaluate(state, data["validation"])
+            state["validation"] = state["validation"].at[slot].set(value)
+            if self.score_name:
+                state["score"] = state["score"].at[slot].set(score)
+        if not self.monitors:
+            return state
+        if not self.validates:
+            value = state["mean"][0] / state["mean"][1]
+        alive, looked = self._alive(state), []
+        for watch, seen in zip(self.monitors, state["monitors"], strict=True):
+            new, factor, stop = watch.look(seen, value, state["params"])
+            looked.append(jax.tree.map(lambda new, old: jnp.where(alive, new, old), new, seen))
+            state["scale"] = jnp.where(alive, state["scale"] * factor, state["scale"])
+            state["stopped"] = jnp.where(alive & stop, step + 1, state["stopped"])
+        return state | {"monitors": tuple(looked), "mean": jnp.zeros_like(state["mean"])}
+
+
+def _finite(tree: Any) -> Array:
+    return jnp.isfinite(optax.tree.norm(tree))
+
+
+@partial(jax.jit, static_argnums=(0, 3))
+def initial_state(program: Program, params: Any, rest: Any, steps: int) -> dict[str, Any]:
+    """``program.init``, compiled."""
+    return program.init(params, rest, steps)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=5, keep_unused=True)
+def advance(
+    program: Program, state: dict[str, Any], data: Any, start: Any, stop: Any, spare: dict[str, Any]
+) -> dict[str, Any]:
+    """``program.advance`` into the buffers of ``spare``: ``state`` stays as it is, whatever happens."""
+    return program.advance(state, data, start, stop)
+
+
+class Pace:
+    """How many steps a chunk has: one at first, then as many as take half a second."""
+
+    length = 1
+    steps_per_second = float("nan")
+    _compiled = False
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Learn from a chunk; the first one tells how long compilation takes, not a step."""
+        self.steps_per_second = steps / seconds
+        if not self._compiled or not steps:
+            self._compiled = True
+            return
+        self.length = max(1, min(10 * self.length, round(self.steps_per_second * _SECONDS_PER_CHUNK)))

@@ -1,0 +1,55 @@
+"""Parameters as one vector, on which an elementwise update is one kernel and a Hessian one matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+__all__ = ["AsTree", "AsVector"]
+
+
+@dataclass(frozen=True)
+class AsTree:
+    """Parameters as the model has them."""
+
+    def packed(self, tree: Any) -> Any:
+        """``tree``."""
+        return tree
+
+    def unpacked(self, tree: Any) -> Any:
+        """``tree``."""
+        return tree
+
+
+@dataclass(frozen=True)
+class AsVector:
+    """Parameters in one vector ``[P]``."""
+
+    treedef: Any
+    shapes: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def of(cls, tree: Any) -> AsVector:
+        """The packing of trees like this one."""
+        leaves, treedef = jax.tree.flatten(tree)
+        return cls(treedef, tuple(np.shape(leaf) for leaf in leaves))
+
+    def packed(self, tree: Any) -> Any:
+        """The vector of ``tree``; by NumPy, which compiles nothing, unless it is traced."""
+        leaves = jax.tree.leaves(tree)
+        backend = jnp if isinstance(leaves[0], Tracer) else np
+        return backend.concatenate([backend.ravel(leaf) for leaf in leaves])
+
+    def unpacked(self, vector: Any) -> Any:
+        """The tree of ``vector`` ``[*leading, P]``; leading axes are kept."""
+        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.shapes]).tolist()
+        leaves = [
+            vector[..., start:end].reshape(*vector.shape[:-1], *shape)
+            for start, end, shape in zip([0, *ends], ends, self.shapes, strict=False)
+        ]
+        return jax.tree.unflatten(self.treedef, leaves)

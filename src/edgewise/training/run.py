@@ -1,0 +1,318 @@
+"""A training run: the state of the compiled loop, and what happens between its chunks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh
+
+from edgewise._compilation import compiled_for_few_runs
+from edgewise.errors import EdgewiseError
+from edgewise.training.callbacks import Callback
+from edgewise.training.checkpoint import Checkpoint
+from edgewise.training.diagnosis import NonFiniteError, explain
+from edgewise.training.history import History
+from edgewise.training.interrupt import Interrupt
+from edgewise.training.loop import Pace, Program, advance, initial_state
+from edgewise.training.monitors import EarlyStopping, Monitor
+from edgewise.training.objective import Objective
+from edgewise.training.optim import LevenbergMarquardt, Optimizer
+from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.progress import Progress
+from edgewise.training.sources import as_numbers, place, source_of
+
+__all__ = ["Run"]
+
+_RECORDED = 100_000  # losses kept at most; beyond, every second one, or third, ...
+_HALVINGS = 30
+
+
+class Run:
+    """A run of ``fit``, and what callbacks see of it.
+
+    Attributes:
+        step, steps: updates done, and asked for.
+        start_step: updates that an earlier run had done, 0 unless resumed.
+        reason: why the run has ended, once it has.
+        settings: how ``fit`` was called, ready for JSON.
+        loss, history, model, stop: see there.
+    """
+
+    def __init__(
+        self,
+        model: nnx.Module,
+        data: Any,
+        objective: Objective,
+        optimizer: Optimizer,
+        *,
+        steps: int,
+        batch_size: int | None,
+        validation: Any,
+        every: int,
+        monitors: tuple[Monitor, ...],
+        hooks: tuple[Callback, ...],
+        mesh: Mesh | None,
+        seed: int,
+        dtype: np.dtype,
+        display: Callable[[Progress], None] | None,
+        checkpoint: Checkpoint | None,
+        halve: bool,
+        outer_x64: bool,
+        stride: int | None = None,
+    ):
+        self.steps, self.step, self.start_step, self.reason = steps, 0, 0, ""
+        self.error: NonFiniteError | None = None
+        self._model, self._hooks, self._display, self._checkpoint = model, hooks, display, checkpoint
+        self._halve, self._outer_x64, self._mesh = halve, outer_x64, _plain(mesh)
+        self._events: list[tuple[int, str]] = []
+        self._seconds, self._begin = 0.0, time.perf_counter()
+        graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+        self._params, self._rest = jax.tree.map(_cast_to(dtype), params), jax.tree.map(_cast_to(dtype), rest)
+        check = lambda arrays: objective.check(model, arrays)
+        self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
+        self._validation = None
+        if validation is not None:
+            arrays = as_numbers(validation, dtype)
+            check(arrays)
+            self._validation = place(arrays, self._mesh, split=False)
+        uniform = len({leaf.dtype for leaf in jax.tree.leaves(self._params)}) == 1
+        self._program = Program(
+            graphdef,
+            objective,
+            optimizer,
+            AsVector.of(params) if optimizer.packed and uniform else AsTree(),
+            feed=self._source.feed,
+            monitors=monitors,
+            stride=stride or -(-steps // _RECORDED),
+            every=every,
+            validates=validation is not None,
+        )
+        self.settings = {
+            "loss": str(objective),
+            "optimizer": optimizer.spec,
+            "steps": steps,
+            "samples": self._source.rows,
+            "batch_size": batch_size,
+            "validate_every": every,
+            "monitors": [str(monitor) for monitor in monitors],
+            "seed": seed,
+            "dtype": dtype.name,
+        }
+        self.state = self._initial(steps)
+        if optimizer.full_batch and not isinstance(optimizer.transform, LevenbergMarquardt):
+            self.state = compiled_for_few_runs(self._program.begun)(self.state, self._source.window(0)[0])
+
+    @property
+    def loss(self) -> float:
+        """The latest recorded training loss."""
+        return float(np.asarray(self.state["loss"])[(self.step - 1) // self._program.stride]) if self.step else np.nan
+
+    @property
+    def history(self) -> History:
+        """What has been recorded so far."""
+        looks = -(-self.step // self._program.every) if self.step == self.steps else self.step // self._program.every
+        recorded = np.arange(0, self.step, self._program.stride)
+        validated = self._validation is not None
+        values = lambda name: np.asarray(self.state[name])[:looks] if validated else np.empty(0)
+        return History(
+            steps=recorded,
+            loss=np.asarray(self.state["loss"])[: len(recorded)],
+            validation_steps=np.minimum((np.arange(looks if validated else 0) + 1) * self._program.every, self.steps),
+            validation=values("validation"),
+            score=values("score") if self._program.score_name else np.empty(0),
+            score_name=self._program.score_name if validated else "",
+            seconds=self._seconds + time.perf_counter() - self._begin,
+            events=tuple(self._events),
+        )
+
+    @property
+    def model(self) -> nnx.Module:
+        """A copy of the model as it stands."""
+        copy = nnx.clone(self._model)
+        self._deliver(copy, self.state["params"])
+        return copy
+
+    def stop(self, reason: str) -> None:
+        """End the run after this chunk."""
+        self.reason = reason
+
+    def resume(self, header: dict[str, Any]) -> None:
+        """Go on from the checkpoint of this header; raises ``EdgewiseError`` where it is of another run."""
+        assert self._checkpoint is not None
+        for name, value in self.settings.items():
+            if name != "steps" and header["settings"].get(name) != value:
+                raise EdgewiseError(
+                    f"{str(self._checkpoint.path)!r} is of a run with {name}={header['settings'].get(name)!r}, "
+                    f"this one has {value!r}.",
+                    "a resumed run goes on as if there had been no interruption.",
+                    "repeat the call as it was, or name another checkpoint.",
+                )
+        step, steps = header["step"], header["settings"]["steps"]
+        if step > self.steps:
+            raise EdgewiseError(
+                f"the checkpoint has {step} steps already, steps={self.steps}.",
+                "steps counts those of the resumed run too.",
+                f"pass more than {step}.",
+            )
+        state, _ = self._checkpoint.load(self._initial(steps))
+        self.state = self._placed(_lengthened(state, self.state))
+        self.step = self.start_step = step
+        self._seconds, self._events = header["seconds"], [tuple(event) for event in header["events"]]
+
+    def train(self) -> None:
+        """Advance to the last step, or to the end for another reason; the model is updated however it ends."""
+        pace, written = Pace(), time.perf_counter()
+        with Interrupt() as interrupt:
+            try:
+                self._spare = jax.tree.map(jnp.copy, self.state)
+                self._call("on_start")
+                while self.step < self.steps and not self.reason:
+                    length, interrupted = self._agreed(pace.length, interrupt.requested)
+                    if interrupted:
+                        self.reason = "interrupted"
+                        break
+                    begin, before = time.perf_counter(), self.step
+                    self._advance(min(before + length, self.steps))
+                    pace.took(self.step - before, time.perf_counter() - begin)
+                    self._show(pace)
+                    self._call("on_chunk")
+                    if self._checkpoint and time.perf_counter() - written >= self._checkpoint.every:
+                        self._write()
+                        written = time.perf_counter()
+                self.reason = self.reason or "completed"
+            finally:
+                self._end()
+
+    def _advance(self, stop: int) -> None:
+        data, limit = self._source.window(self.step)
+        if limit == self.step:
+            self.reason = "the data ran out"
+            return
+        data = data | {"steps": np.int32(self.steps), "validation": self._validation}
+        stop = min(stop, limit or stop)
+        new = advance(self._program, self.state, data, np.int32(self.step), np.int32(stop), self._spare)
+        self.state, self._spare = new, self.state
+        halted, stopped = int(new["halted"]), int(new.get("stopped", -1))
+        self.step = halted if halted >= 0 else stopped if stopped >= 0 else stop
+        if halted >= 0:
+            self._go_back(data)
+        elif stopped >= 0:
+            self.reason = "early stopping"
+
+    def _go_back(self, data: Any) -> None:
+        """To the parameters before the update that made the loss or the gradient not finite."""
+        bad = nnx.clone(self._model)
+        self._deliver(bad, self.state["params"])
+        self.state = self.state | {"params": jnp.copy(self.state["before"]), "halted": jnp.int32(-1)}
+        halvings = sum(what == "rate halved" for _, what in self._events)
+        if self.step and self._halve and halvings < _HALVINGS:
+            self.state["scale"] = self.state["scale"] / 2
+            self._events.append((self.step, "rate halved"))
+            return
+        self.reason = "not finite"
+        batch = jax.jit(self._program.batch)(data, np.int32(self.step))
+        halve = not self._program.optimizer.full_batch
+        self.error = explain(bad, batch, self._program.objective, self.step, halve=halve)
+
+    def _end(self) -> None:
+        self._source.close()
+        params = self.state["params"]
+        for monitor, state in zip(self._program.monitors, self.state.get("monitors", ()), strict=True):
+            if isinstance(monitor, EarlyStopping) and np.isfinite(state["best"]):
+                params = state["params"]
+        self._deliver(self._model, params)
+        self._seconds += time.perf_counter() - self._begin
+        self._begin = time.perf_counter()
+        if self._checkpoint:
+            self._write()
+        self._call("on_end")
+
+    def _initial(self, steps: int) -> dict[str, Any]:
+        params = self._program.packing.packed(self._params)
+        return self._placed(initial_state(self._program, params, self._rest, steps))
+
+    def _placed(self, state: Any) -> Any:
+        return state if self._mesh is None else place(state, self._mesh, split=False)
+
+    def _agreed(self, length: int, interrupted: bool) -> tuple[int, bool]:
+        """Chunk and end, of the first process for all of them: each runs the same steps."""
+        if jax.process_count() == 1:
+            return length, interrupted
+        agreed = multihost_utils.broadcast_one_to_all(np.array([length, interrupted], np.int32))
+        return int(agreed[0]), bool(agreed[1])
+
+    def _call(self, hook: str) -> None:
+        with jax.enable_x64(self._outer_x64):
+            for callback in self._hooks:
+                getattr(callback, hook)(self)
+
+    def _deliver(self, model: nnx.Module, params: Any) -> None:
+        """Give ``model`` the parameters, and the rest, in its own types."""
+        new = (self._program.packing.unpacked(jax.tree.map(np.asarray, params)), self.state["rest"])
+        with jax.enable_x64(self._outer_x64):
+            for values, old in zip(new, nnx.split(self._model, nnx.Param, ...)[1:], strict=True):
+                nnx.update(model, jax.tree.map(_like, values, old))
+
+    def _show(self, pace: Pace) -> None:
+        if self._display is None:
+            return
+        eta = (self.steps - self.step) / pace.steps_per_second
+        metric = ""
+        if self._validation is not None and len(validated := self.history.validation):
+            metric = f"validation {validated[-1]:.3g}"
+        self._display(Progress(self.step, self.steps, np.array([self.loss]), pace.steps_per_second, eta, metric))
+
+    def _write(self) -> None:
+        assert self._checkpoint is not None
+        if jax.process_index() == 0:
+            header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
+            header |= {"seconds": self.history.seconds, "events": self._events}
+            self._checkpoint.save(self.state, header)
+
+
+def _cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
+    """A copy by NumPy, which compiles nothing, with floats in ``dtype``; keys of ``jax.random`` stay as they are."""
+
+    def cast(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return leaf
+        return np.array(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+
+    return cast
+
+
+def _like(value: Any, old: Any) -> Any:
+    if jnp.issubdtype(old.dtype, jax.dtypes.extended):
+        return value
+    return jnp.asarray(np.asarray(value).astype(old.dtype))
+
+
+def _plain(mesh: Mesh | None) -> Mesh | None:
+    """The mesh with automatic axes: shardings are left to the compiler."""
+    if mesh is None:
+        return None
+    if not isinstance(mesh, Mesh):
+        raise EdgewiseError(
+            f"mesh={mesh!r} is no mesh of devices.", do="pass jax.make_mesh((jax.device_count(),), ('batch',))."
+        )
+    return Mesh(mesh.devices, mesh.axis_names)
+
+
+def _lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """A state of a run of fewer or more steps, with what was recorded in buffers of the new length."""
+
+    def fitted(old, new):
+        buffer = np.full_like(np.asarray(new), np.nan)
+        common = min(len(old), len(buffer))
+        buffer[:common] = np.asarray(old)[:common]
+        return buffer
+
+    recorded = {name: fitted(state[name], like[name]) for name in ("loss", "validation", "score") if name in state}
+    return state | recorded

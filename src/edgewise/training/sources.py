@@ -1,0 +1,279 @@
+"""Training data on the host: arrays in memory, memory-mapped arrays, and streams of batches."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count
+from edgewise.training.feeds import Feed, Full, Shuffled, Window, rows_over
+
+__all__ = ["InMemory", "Streamed", "is_stream", "place", "rows_of", "source_of"]
+
+_WINDOW_BYTES = 32e6  # of batches sent to the device at once
+_WINDOW_BATCHES = 256
+
+
+def source_of(
+    data: Any, batch_size: int | None, *, seed: int, dtype: Any, mesh: Mesh | None, check: Callable[[Any], None]
+) -> InMemory | Streamed:
+    """Where the batches come from: arrays stay on the device, anything else is streamed to it.
+
+    Args:
+        data: a tuple (or any pytree) of arrays with one leading axis, ``[n, ...]``; memory-mapped arrays, which are
+            read batch by batch; an iterable of batches; or a function that returns one, called anew every epoch.
+        batch_size: rows a step; None is all of them, or those of the first batch of an iterable.
+        dtype: of floating-point numbers on the device.
+        check: called with the arrays (the first batch of a stream), to raise what is wrong with them.
+
+    Raises:
+        EdgewiseError: for data that are empty, not finite, of unequal lengths or no numbers; for a batch that is larger
+            than the data.
+    """
+    if callable(data) or is_stream(data):
+        make: Any = data if callable(data) else lambda: data
+        return Streamed(lambda epoch: iter(make()), batch_size, dtype, mesh, check)
+    if any(isinstance(leaf, np.memmap) for leaf in jax.tree.leaves(data)):
+        rows = rows_of(data)
+        if batch_size is None:
+            raise EdgewiseError(
+                "memory-mapped data need a batch size.",
+                "they are read batch by batch, since they may be larger than the memory.",
+                "pass say batch_size=256, or load them: np.asarray(data).",
+            )
+        size = _check_batch_size(batch_size, rows)
+        return Streamed(lambda epoch: _mapped_batches(data, rows, size, seed, epoch), size, dtype, mesh, check)
+    arrays = as_numbers(data, dtype)
+    check(arrays)
+    return InMemory(arrays, batch_size, seed=seed, mesh=mesh)
+
+
+class InMemory:
+    """Arrays that stay on the device: full batches, or shuffled ones drawn there."""
+
+    def __init__(self, arrays: Any, batch_size: int | None, *, seed: int, mesh: Mesh | None):
+        self.rows = rows_of(arrays)
+        self.feed: Feed = Full()
+        if batch_size is not None and _check_batch_size(batch_size, self.rows) < self.rows:
+            split = None if mesh is None else rows_over(mesh)
+            _check_divides(batch_size, mesh, "batch_size")
+            self.feed = Shuffled(self.rows, batch_size, split)
+            self.data = {"arrays": place(arrays, mesh, split=False), "seed": np.uint32(seed)}
+        else:
+            _check_divides(self.rows, mesh, "the number of samples")
+            self.data = {"arrays": place(arrays, mesh, split=True)}
+
+    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+        """The data of the steps from ``start`` on, and the step up to which they reach (None: for ever)."""
+        return self.data, None
+
+    def close(self) -> None:
+        """Nothing to be done."""
+
+
+class Streamed:
+    """Batches of equal size from an iterable, sent to the device in windows while it works on the one before."""
+
+    def __init__(
+        self,
+        batches: Callable[[int], Iterator[Any]],
+        batch_size: int | None,
+        dtype: Any,
+        mesh: Mesh | None,
+        check: Callable[[Any], None],
+    ):
+        self._batches, self._dtype, self._mesh = batches, dtype, mesh
+        begun = iter(batches(0))
+        first = next(begun, None)
+        self._begun = chain([first], begun)  # what was looked at is trained on too: a generator yields it only once
+        if first is None:
+            raise DataError("the iterable of batches is empty.", do="let it yield at least one batch, say (X, y).")
+        self._first = as_numbers(first, dtype)
+        check(self._first)
+        self._size = rows_of(self._first) if batch_size is None else check_count("batch_size", batch_size)
+        _check_divides(self._size, mesh, "batch_size")
+        per_batch = sum(leaf.nbytes for leaf in jax.tree.leaves(self._first)) * self._size / rows_of(self._first)
+        self._count = max(1, min(_WINDOW_BATCHES, int(_WINDOW_BYTES / per_batch)))
+        self.feed: Feed = Window()
+        self.rows = None
+        self._window: tuple[int, int, Any] = (0, 0, None)  # start, stop, data
+        self._thread: threading.Thread | None = None
+
+    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+        """The data of the steps from ``start`` on, and the step up to which they reach; ``start`` itself at the end.
+
+        A window lies where the one before ended; a jump, on resuming, begins the stream anew.
+        """
+        if self._thread is None:
+            self._begin(start)
+        while not self._window[0] <= start < self._window[1]:
+            item = self._queue.get()
+            if isinstance(item, BaseException):
+                raise item
+            if item is None:
+                return self._window[2], start
+            self._window = item
+        return self._window[2], self._window[1]
+
+    def close(self) -> None:
+        """End the thread that reads."""
+        self._closed = True
+        if self._thread is not None:
+            while self._thread.is_alive():
+                try:
+                    self._queue.get(timeout=0.05)
+                except queue.Empty:
+                    continue
+
+    def _begin(self, start: int) -> None:
+        self._closed = False
+        self._queue: queue.Queue = queue.Queue(maxsize=1)
+        x64 = jax.config.read("jax_enable_x64")  # a thread has its own scope
+
+        def read():
+            try:
+                with jax.enable_x64(x64):
+                    for window in self._windows(start):
+                        self._queue.put(window)
+                        if self._closed:
+                            return
+                self._queue.put(None)
+            except BaseException as error:
+                self._queue.put(error)
+
+        self._thread = threading.Thread(target=read, name="edgewise batches", daemon=True)
+        self._thread.start()
+
+    def _windows(self, start: int) -> Iterator[tuple[int, int, Any]]:
+        batches = islice(self._whole_batches(), start, None)
+        while group := list(islice(batches, self._count)):
+            count = len(group)
+            group += group[-1:] * (self._count - count)  # a window that is not full keeps its shape
+            arrays = jax.tree.map(lambda *leaves: np.stack(leaves), *group)
+            data = {"arrays": place(arrays, self._mesh, split=True, axis=1), "start": np.int32(start)}
+            yield start, start + count, data
+            start += count
+
+    def _whole_batches(self) -> Iterator[Any]:
+        """Batches of the size, cut and joined where the iterable's are not; epoch after epoch while there are any."""
+        rest, epoch = None, 0
+        while True:
+            source, seen = self._batches(epoch) if epoch else self._begun, False
+            for batch in source:
+                seen = True
+                batch = as_numbers(batch, self._dtype)
+                self._check_like_first(batch)
+                rest = batch if rest is None else jax.tree.map(lambda *pair: np.concatenate(pair), rest, batch)
+                while rest is not None and rows_of(rest) >= self._size:
+                    yield jax.tree.map(lambda leaf: leaf[: self._size], rest)
+                    left = rows_of(rest) - self._size
+                    rest = jax.tree.map(lambda leaf: leaf[self._size :], rest) if left else None
+            if not seen:
+                return  # a generator that is used up
+            epoch += 1
+
+    def _check_like_first(self, batch: Any) -> None:
+        shape = lambda tree: jax.tree.map(lambda leaf: (leaf.shape[1:], leaf.dtype.name), tree)
+        if shape(batch) != shape(self._first):
+            raise ShapeError(
+                f"a batch of {shape(batch)} after one of {shape(self._first)} (shape of a row, type).",
+                do="let all batches have the same columns and types.",
+            )
+        _check_finite(batch)
+
+
+def rows_of(data: Any) -> int:
+    """The common length of the leading axis; raises ``DataError`` or ``ShapeError``."""
+    leaves = jax.tree.leaves(data)
+    shapes = [np.shape(leaf) for leaf in leaves]
+    if not leaves or any(not shape for shape in shapes):
+        raise DataError("there are no arrays to train on.", do="pass (X, y), X [n, n_in] and y [n, n_out].")
+    lengths = {shape[0] for shape in shapes}
+    if len(lengths) > 1:
+        raise ShapeError(
+            f"the arrays have {' and '.join(str(shape[0]) for shape in shapes)} rows.",
+            "they are the same samples, one a row.",
+            "pass arrays with equal leading axes.",
+        )
+    if lengths == {0}:
+        raise DataError("the data are empty.", do="pass at least one sample.")
+    return lengths.pop()
+
+
+def as_numbers(data: Any, dtype: Any) -> Any:
+    """The arrays of ``data``, floats in ``dtype``; raises ``DataError`` for what is no finite number."""
+
+    def convert(leaf):
+        array = np.asarray(leaf)
+        if array.dtype.kind not in "biufV" or (array.dtype.kind == "V" and "float" not in array.dtype.name):
+            raise DataError(
+                f"an array of {array.dtype} is no array of numbers.", do="encode text and dates as numbers first."
+            )
+        return array if array.dtype.kind in "biu" else array.astype(dtype)
+
+    arrays = jax.tree.map(convert, data)
+    rows_of(arrays)
+    _check_finite(arrays)
+    return arrays
+
+
+def is_stream(data: Any) -> bool:
+    """Whether ``data`` yields batches."""
+    return isinstance(data, Iterable) and not isinstance(data, list | tuple | dict | str) and not hasattr(data, "shape")
+
+
+def place(arrays: Any, mesh: Mesh | None, *, split: bool, axis: int = 0) -> Any:
+    """Arrays on the device, or over all devices of the mesh: rows split over its first axis, or copied to each."""
+    if mesh is None:
+        return jax.device_put(arrays)
+    names = (*(None,) * axis, mesh.axis_names[0]) if split else ()
+    sharding = NamedSharding(mesh, PartitionSpec(*names))
+    put = lambda leaf: jax.make_array_from_callback(np.shape(leaf), sharding, lambda index: np.asarray(leaf)[index])
+    return jax.tree.map(put, arrays)
+
+
+def _mapped_batches(data: Any, rows: int, size: int, seed: int, epoch: int) -> Iterator[Any]:
+    order = np.random.default_rng((seed, epoch)).permutation(rows)
+    for first in range(0, rows - size + 1, size):
+        chosen = np.sort(order[first : first + size])  # in the order of the file, which is how it is read fastest
+        yield jax.tree.map(lambda leaf, chosen=chosen: leaf[chosen], data)
+
+
+def _check_finite(arrays: Any) -> None:
+    for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
+        values = np.asarray(leaf)
+        if values.dtype.kind in "biu" or np.isfinite(values.astype(np.float64, copy=False)).all():
+            continue
+        position = tuple(np.argwhere(~np.isfinite(values.astype(np.float64)))[0].tolist())
+        raise DataError(
+            f"data{jax.tree_util.keystr(path)}{list(position)} is {values[position]}.",
+            "one such value makes every loss and every gradient undefined (float32 ends at 3.4e38).",
+            "fill in or remove such rows.",
+        )
+
+
+def _check_batch_size(batch_size: Any, rows: int) -> int:
+    size = check_count("batch_size", batch_size)
+    if size > rows:
+        raise EdgewiseError(
+            f"batch_size={size} is larger than the data, {rows} samples.",
+            do=f"pass at most {rows}, or leave it out for full batches.",
+        )
+    return size
+
+
+def _check_divides(size: int, mesh: Mesh | None, name: str) -> None:
+    devices = 1 if mesh is None else mesh.devices.shape[0]
+    if size % devices:
+        raise ShapeError(
+            f"{name}, {size}, does not divide by the {devices} devices of the mesh.",
+            "every device takes an equal share of the rows.",
+            f"use a multiple of {devices}.",
+        )

@@ -1,0 +1,469 @@
+"""``fit``: the same as the plain loop, whatever the chunks, the form of the data and the precision."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import edgewise as ew
+from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
+from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop
+from edgewise.training.regularizers import EdgeL1
+
+rng = np.random.default_rng(0)
+X = rng.uniform(-1, 1, (32, 2)).astype(np.float32)
+Y = (X[:, :1] ** 2 + np.sin(2 * X[:, 1:])).astype(np.float32)
+FRESH = (rng.uniform(-1, 1, (12, 2)).astype(np.float32),)
+FRESH = (FRESH[0], (FRESH[0][:, :1] ** 2 + np.sin(2 * FRESH[0][:, 1:])).astype(np.float32))
+
+
+def new(seed=0, **options):
+    return ew.KAN([2, 3, 1], ew.Chebyshev(3), residual=None, rngs=nnx.Rngs(seed), **options)
+
+
+def parameters(model):
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param))])
+
+
+def mse(model, x, y):
+    return float(np.mean((np.asarray(model(x)) - y) ** 2))
+
+
+def plain(model, batches, tx, dtype=np.float32):
+    """The losses of a plain loop over batches, which trains the model."""
+    graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+    opt = tx.init(params)
+
+    @jax.jit
+    def step(params, opt, x, y):
+        value, gradient = jax.value_and_grad(lambda p: jnp.mean((nnx.merge(graphdef, p, rest)(x) - y) ** 2))(params)
+        updates, opt = tx.update(gradient, opt, params)
+        return optax.apply_updates(params, updates), opt, value
+
+    losses = []
+    for x, y in batches:
+        params, opt, value = step(params, opt, x, y)
+        losses.append(float(value))
+    nnx.update(model, params)
+    return losses
+
+
+@pytest.fixture
+def chunks(monkeypatch):
+    """``chunks(n)``: every chunk has ``n`` steps from now on."""
+
+    def fixed(length):
+        monkeypatch.setattr(loop.Pace, "length", length)
+        monkeypatch.setattr(loop.Pace, "took", lambda self, steps, seconds: None)
+
+    return fixed
+
+
+def test_a_fit_is_the_plain_loop():
+    ours, reference = new(), new()
+    result = ew.fit(ours, (X, Y), optimizer="adam:1e-2", steps=30)
+    losses = plain(reference, [(X, Y)] * 30, optax.adam(1e-2))
+    np.testing.assert_allclose(result.history.loss, losses, rtol=1e-5)
+    np.testing.assert_allclose(parameters(ours), parameters(reference), rtol=1e-4, atol=1e-6)
+    assert result.model is ours
+    assert (result.step, result.reason) == (30, "completed")
+    assert result.history.steps.tolist() == list(range(30))
+    assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize("optimizer", ["adam:1e-2", "muon:1e-2", "lbfgs", "levenberg_marquardt"])
+def test_the_cut_into_chunks_changes_no_bit(chunks, optimizer):
+    found = []
+    for length in (1, 7, 100):
+        chunks(length)
+        model = new()
+        result = ew.fit(model, (X, Y), optimizer=optimizer, steps=10, validation=FRESH, validate_every=3)
+        found.append((parameters(model), result.history.loss, result.history.validation))
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_mini_batches_take_every_sample_once_an_epoch_in_a_new_order():
+    seen = []
+
+    def loss(model, batch):
+        jax.debug.callback(lambda rows: seen.append(np.asarray(rows).tolist()), batch[2])
+        return jnp.mean((model(batch[0]) - batch[1]) ** 2)
+
+    data = (X, Y, np.arange(32))
+    ew.fit(new(), data, loss=loss, batch_size=10, steps=9, seed=3)
+    jax.effects_barrier()
+    epochs = [[row for batch in seen[first : first + 3] for row in batch] for first in (0, 3, 6)]
+    assert all(len(set(epoch)) == 30 for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    first = list(seen)
+    seen.clear()
+    ew.fit(new(), data, loss=loss, batch_size=10, steps=9, seed=4)
+    jax.effects_barrier()
+    assert seen != first
+
+
+def test_mini_batches_train_as_the_plain_loop_does():
+    batches, ours, reference = [], new(), new()
+
+    def loss(model, batch):
+        jax.debug.callback(lambda x, y: batches.append((np.asarray(x), np.asarray(y))), *batch)
+        return jnp.mean((model(batch[0]) - batch[1]) ** 2)
+
+    result = ew.fit(ours, (X, Y), loss=loss, batch_size=8, steps=12, optimizer="adam:1e-2")
+    jax.effects_barrier()
+    losses = plain(reference, batches, optax.adam(1e-2))
+    np.testing.assert_allclose(result.history.loss, losses, rtol=1e-5)
+
+
+def test_streams_of_any_batch_length_and_mapped_files_are_read_to_the_last_row(tmp_path, monkeypatch):
+    pieces = [(X[a:b], Y[a:b]) for a, b in ((0, 5), (5, 24), (24, 32))]
+    batches = [(X[a : a + 8], Y[a : a + 8]) for a in (0, 8, 16, 24)] * 3
+    reference = new()
+    losses = plain(reference, batches, optax.adam(1e-2))
+    monkeypatch.setattr("edgewise.training.sources._WINDOW_BATCHES", 5)  # the windows end within an epoch
+    for data in (lambda: iter(pieces), Again(pieces)):
+        ours = new()
+        result = ew.fit(ours, data, batch_size=8, steps=12, optimizer="adam:1e-2")
+        np.testing.assert_allclose(result.history.loss, losses, rtol=1e-5)
+    mapped = []
+    for name, array in (("x", X), ("y", Y)):
+        np.save(tmp_path / name, array)
+        mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
+    result = ew.fit(new(), tuple(mapped), batch_size=32, steps=4, optimizer="adam:1e-2")
+    np.testing.assert_allclose(result.history.loss, plain(new(), [(X, Y)] * 4, optax.adam(1e-2)), rtol=1e-5)
+
+
+class Again:
+    """An iterable that can be gone through again and again."""
+
+    def __init__(self, items):
+        self.items = items
+
+    def __iter__(self):
+        return iter(self.items)
+
+
+def test_a_generator_ends_the_run_when_it_is_used_up():
+    model = new()
+    result = ew.fit(model, ((X[a : a + 8], Y[a : a + 8]) for a in (0, 8, 16)), steps=100, optimizer="adam:1e-2")
+    assert (result.step, result.reason) == (3, "the data ran out")
+    assert len(result.history.loss) == 3
+
+
+def test_weights_count_samples():
+    weight = np.array([1, 2, 0, 3] * 8, np.float32)
+    again = np.repeat(np.arange(32), weight.astype(int))
+    ours, reference = new(), new()
+    one = ew.fit(ours, (X, Y, weight), steps=20, optimizer="adam:1e-2")
+    two = ew.fit(reference, (X[again], Y[again]), steps=20, optimizer="adam:1e-2")
+    np.testing.assert_allclose(one.history.loss, two.history.loss, rtol=1e-5)
+    lm, repeated = new(), new()
+    one = ew.fit(lm, (X, Y, weight), steps=4, optimizer="lm")
+    two = ew.fit(repeated, (X[again], Y[again]), steps=4, optimizer="lm")
+    np.testing.assert_allclose(one.history.loss, two.history.loss, rtol=1e-4)
+
+
+def test_regularizers_are_part_of_the_loss():
+    model, reference = new(), new()
+    result = ew.fit(model, (X, Y), steps=1, regularizers=[EdgeL1(0.1)], optimizer="sgd:1e-9")
+    assert result.history.loss[0] == pytest.approx(
+        mse(reference, X, Y) + float(EdgeL1(0.1)(reference, (X, Y))), rel=1e-5
+    )
+
+
+def test_validation_is_the_loss_of_the_model_as_it_was():
+    result = ew.fit(new(), (X, Y), steps=7, validation=FRESH, validate_every=3, optimizer="adam:1e-2")
+    assert result.history.validation_steps.tolist() == [3, 6, 7]
+    for steps, value in zip(result.history.validation_steps, result.history.validation, strict=True):
+        model = new()
+        ew.fit(model, (X, Y), steps=int(steps), optimizer="adam:1e-2")
+        assert value == pytest.approx(mse(model, *FRESH), rel=1e-4)
+
+
+def test_a_fraction_is_held_out():
+    data = (X, Y, np.ones(32, np.float32))
+    result = ew.fit(new(), data, steps=2, validation=0.25)
+    assert np.isfinite(result.history.validation).all()
+    with pytest.raises(DataError, match="leaves 32 to train on and 0"):
+        ew.fit(new(), data, steps=2, validation=0.01)
+
+
+def test_classification_reports_the_accuracy():
+    labels = (X[:, 0] > 0).astype(int)
+    model = ew.KAN([2, 2], ew.Chebyshev(3), rngs=nnx.Rngs(0))
+    result = ew.fit(model, (X, labels), loss="cross_entropy", steps=60, optimizer="adam:5e-2", validation=(X, labels))
+    right = float(np.mean(np.argmax(np.asarray(model(X)), axis=1) == labels))
+    assert result.history.score_name == "accuracy"
+    assert result.history.score[-1] == pytest.approx(right)
+    assert right > 0.9
+
+
+def test_early_stopping_gives_back_the_best(chunks):
+    noisy = (X[:8], Y[:8] + rng.normal(size=(8, 1)).astype(np.float32))
+    found = []
+    for length in (1, 13, 1000):
+        chunks(length)
+        model = new()
+        stopping = EarlyStopping(patience=3)
+        result = ew.fit(
+            model, noisy, steps=2000, optimizer="adam:3e-2", validation=FRESH, validate_every=5, callbacks=[stopping]
+        )
+        best = np.argmin(result.history.validation)
+        assert result.reason == "early stopping"
+        assert result.step == 5 * (best + 1 + 3) < 2000
+        assert mse(model, *FRESH) == pytest.approx(result.history.validation[best], rel=1e-4)
+        found.append(parameters(model))
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_early_stopping_without_validation_watches_the_training_loss():
+    result = ew.fit(
+        new(), (X, Y), steps=400, optimizer="sgd:1e-12", validate_every=2, callbacks=[EarlyStopping(2, 1e-6)]
+    )
+    assert (result.reason, result.step) == ("early stopping", 6)
+
+
+def test_the_rate_falls_on_a_plateau():
+    plateau = ReduceOnPlateau(patience=2, factor=0.1, min_delta=1.0)
+    result = ew.fit(new(), (X, Y), steps=12, optimizer="sgd:1e-3", validate_every=2, callbacks=[plateau])
+    # looks after 2, 4, ... steps: the first is the best, then every second one reduces
+    assert float(result.state["scale"]) == pytest.approx(0.1**2)
+    halves = plain(new(), [(X, Y)] * 6, optax.sgd(1e-3))
+    np.testing.assert_allclose(result.history.loss[:6], halves, rtol=1e-5)
+    assert result.history.loss[7] - result.history.loss[6] == pytest.approx(
+        0.1 * (result.history.loss[6] - result.history.loss[5]), rel=0.2
+    )
+
+
+def test_second_order_runs_in_float64_and_leaves_the_setting_alone():
+    model = new()
+    result = ew.fit(model, (X.astype(np.float64), Y), steps=15, optimizer="lm")
+    assert result.history.loss.dtype == np.float64
+    assert model.layers[0].coef.dtype == np.float32
+    assert jnp.ones(1).dtype == np.float32
+    single = ew.fit(new(), (X, Y), steps=15, optimizer="lm", dtype="float32")
+    assert single.history.loss.dtype == np.float32
+    assert single.history.loss[-1] < 0.5 * single.history.loss[0]
+    double = ew.fit(new(), (X, Y), steps=5, optimizer="adam:1e-2", dtype="float64")
+    assert double.history.loss.dtype == np.float64
+
+
+@pytest.mark.parametrize("optimizer", ["adamw:1e-2", "lion:1e-3", "nadam:1e-2", "rmsprop:1e-3", "sgd:1e-2", "muon:1e-2",
+                                       "soap:1e-2", "lbfgs", "ssbfgs", "ssbroyden", "lm", optax.adam(1e-2),
+                                       optax.chain(optax.clip_by_global_norm(1.0), optax.adam(1e-2))])  # fmt: skip
+def test_every_optimizer_lowers_the_loss(optimizer):
+    result = ew.fit(new(), (X, Y), steps=30, optimizer=optimizer)
+    assert result.history.loss[-1] < 0.8 * result.history.loss[0]
+    assert np.isfinite(result.history.loss).all()
+
+
+class Watch(Callback):
+    def __init__(self, stop_at=None, fail_at=None):
+        self.calls, self.stop_at, self.fail_at = [], stop_at, fail_at
+
+    def on_start(self, run):
+        self.calls.append(("start", run.step))
+
+    def on_chunk(self, run):
+        self.calls.append(("chunk", run.step))
+        assert run.model is not None
+        assert jnp.ones(1).dtype == np.float32  # outside the scope of float64
+        assert run.loss == run.history.loss[-1]
+        if run.step == self.stop_at:
+            run.stop("enough")
+        if run.step == self.fail_at:
+            raise RuntimeError("a callback of the user's")
+
+    def on_end(self, run):
+        self.calls.append(("end", run.step, run.reason))
+
+
+def test_callbacks_run_between_chunks(chunks):
+    chunks(4)
+    watch = Watch()
+    ew.fit(new(), (X, Y), steps=10, optimizer="lm", callbacks=[watch])
+    assert watch.calls == [("start", 0), ("chunk", 4), ("chunk", 8), ("chunk", 10), ("end", 10, "completed")]
+    watch = Watch(stop_at=4)
+    result = ew.fit(new(), (X, Y), steps=10, callbacks=[watch])
+    assert (result.step, result.reason) == (4, "enough")
+
+
+def test_an_error_in_a_callback_leaves_what_was_trained(chunks):
+    chunks(5)
+    model, reference = new(), new()
+    with pytest.raises(RuntimeError, match="of the user's"):
+        ew.fit(model, (X, Y), steps=20, optimizer="adam:1e-2", callbacks=[Watch(fail_at=10)])
+    ew.fit(reference, (X, Y), steps=10, optimizer="adam:1e-2")
+    np.testing.assert_array_equal(parameters(model), parameters(reference))
+
+
+def test_ctrl_c_gives_what_is_finished():
+    class Press(Callback):
+        pressed = False
+
+        def on_chunk(self, run):
+            if run.step > 20 and not self.pressed:
+                self.pressed = True
+                threading.Thread(target=lambda: (time.sleep(0.05), os.kill(os.getpid(), signal.SIGINT))).start()
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        model = new()
+        result = ew.fit(model, (X, Y), steps=50_000_000, optimizer="adam:1e-3", callbacks=[Press()])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert result.reason == "interrupted"
+    assert 20 < result.step < 50_000_000
+    assert mse(model, X, Y) < mse(new(), X, Y)
+
+
+def test_what_is_not_trained_is_carried_too():
+    class Normalized(nnx.Module):
+        def __init__(self, rngs):
+            self.norm = nnx.BatchNorm(2, rngs=rngs)
+            self.drop = nnx.Dropout(0.5, rngs=rngs)
+            self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
+
+        def __call__(self, x):
+            return self.layer(self.drop(self.norm(x)))
+
+    model = Normalized(nnx.Rngs(0))
+    result = ew.fit(model, (X + 3, Y), steps=50, validation=(X + 3, Y), optimizer="adam:1e-2")
+    np.testing.assert_allclose(model.norm.mean[...], (X + 3).mean(axis=0) * (1 - 0.99**50), rtol=1e-4)
+    model.eval()
+    assert mse(model, X + 3, Y) == pytest.approx(result.history.validation[-1], rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state():
+    model, reference = new(), new()
+    with pytest.raises(NonFiniteError, match=r"not finite at step \d+") as caught:
+        ew.fit(model, (X, Y), steps=200, optimizer="sgd:1e3")
+    error = caught.value
+    assert "learning rate is too high" in str(error)
+    assert "optimizer='adam:1e-4'" in str(error)
+    assert np.isfinite(parameters(model)).all()
+    assert np.isfinite(mse(model, X, Y))
+    assert error.result.model is model
+    good = error.result.step - 1
+    ew.fit(reference, (X, Y), steps=good, optimizer="sgd:1e3")
+    np.testing.assert_array_equal(parameters(model), parameters(reference))
+
+
+def test_a_loss_that_is_not_finite_can_be_restored_at_a_lower_rate():
+    model = new()
+    result = ew.fit(model, (X, Y), steps=300, optimizer="sgd:20.0", on_nonfinite="restore")
+    halvings = [step for step, what in result.history.events if what == "rate halved"]
+    assert halvings
+    assert float(result.state["scale"]) == 0.5 ** len(halvings)
+    assert np.isfinite(mse(model, X, Y))
+    assert np.isfinite(result.history.loss).all()
+
+
+def test_the_layer_that_overflows_is_named():
+    model = new()
+    model.layers[1].coef[...] = model.layers[1].coef[...] * 0 + 3e38
+    with pytest.raises(NonFiniteError, match=r"output of layer 1, KANLayer\(3, 1") as caught:
+        ew.fit(model, (X, Y * 1e3), steps=5)
+    assert "before the first update" in str(caught.value)
+
+
+def test_equal_programs_are_compiled_once():
+    ew.fit(new(), (X, Y), steps=40, optimizer="adam:1e-2")
+    before = loop.advance._cache_size()
+    for seed in (1, 2):
+        ew.fit(new(seed), (X + 0.1, Y), steps=40, optimizer="adam:1e-2")
+    assert loop.advance._cache_size() == before
+
+
+BAD = [
+    ({"steps": 0}, EdgewiseError, "steps must be at least 1"),
+    ({"steps": -3}, EdgewiseError, "steps must be at least 1"),
+    ({"loss": "msee"}, UnknownNameError, "did you mean 'mse'"),
+    ({"optimizer": "adan"}, UnknownNameError, "did you mean 'adam'"),
+    ({"on_nonfinite": "ignore"}, UnknownNameError, "Valid: restore, stop"),
+    ({"on_nonfinite": "restore", "optimizer": "lm"}, EdgewiseError, "no learning rate to halve"),
+    ({"dtype": "float16"}, UnknownNameError, "float32"),
+    ({"batch_size": 33}, EdgewiseError, "batch_size=33 is larger than the data, 32 samples"),
+    ({"batch_size": 0}, EdgewiseError, "batch_size must be at least 1"),
+    ({"batch_size": 8, "optimizer": "lbfgs"}, EdgewiseError, "needs the whole data"),
+    ({"optimizer": "lm", "loss": "mae"}, EdgewiseError, "needs a sum of squares"),
+    ({"optimizer": "lm", "regularizers": [EdgeL1(0.1)]}, EdgewiseError, "needs a sum of squares"),
+    ({"validation": 0.0}, DataError, "leaves"),
+    ({"validation": 1.5}, DataError, "leaves"),
+    ({"validate_every": 0}, EdgewiseError, "validate_every"),
+    ({"validation": (X, Y[:5])}, ShapeError, "32 and 5 rows"),
+    ({"callbacks": [Callback]}, EdgewiseError, "is no callback"),
+    ({"callbacks": [ReduceOnPlateau()], "optimizer": "lm"}, EdgewiseError, "no learning rate to reduce"),
+    ({"resume": True}, EdgewiseError, "needs a checkpoint"),
+    ({"schedule": [1]}, EdgewiseError, "refinements"),
+    ({"data": (X, Y[:5])}, ShapeError, "32 and 5 rows"),
+    ({"data": (X[:0], Y[:0])}, DataError, "empty"),
+    ({"data": ()}, DataError, "no arrays"),
+    ({"data": (X, np.where(X[:, :1] > 0.9, np.nan, Y))}, DataError, r"data\[1\]\[\d+, 0\] is nan"),
+    ({"data": (X, np.array(["a"] * 32))}, DataError, "no array of numbers"),
+    ({"data": (X[:, :1], Y)}, ShapeError, "expected"),
+    ({"data": (X, np.hstack([Y, Y]))}, ShapeError, "targets of shape"),
+    ({"data": iter([])}, DataError, "iterable of batches is empty"),
+    ({"model": nnx.Module()}, EdgewiseError, "no parameters"),
+]
+
+
+@pytest.mark.parametrize(("given", "error", "message"), BAD, ids=[str(index) for index in range(len(BAD))])
+def test_what_cannot_be_used_is_refused_and_the_model_is_as_it_was(given, error, message):
+    model = new()
+    before = parameters(model)
+    options = {"model": model, "data": (X, Y), "steps": 3} | given
+    with pytest.raises(error, match=message):
+        ew.fit(options.pop("model"), options.pop("data"), **options)
+    np.testing.assert_array_equal(parameters(model), before)
+
+
+def test_bad_rows_later_in_a_stream_are_named():
+    batches = [(X[:8], Y[:8]), (X[8:16], Y[8:16] * np.nan)]
+    with pytest.raises(DataError, match="is nan"):
+        ew.fit(new(), lambda: iter(batches), steps=10)
+    with pytest.raises(ShapeError, match="a batch of"):
+        ew.fit(new(), lambda: iter([(X[:8], Y[:8]), (X[8:16, :1], Y[8:16])]), steps=10)
+
+
+def test_monitors_check_their_options():
+    with pytest.raises(EdgewiseError, match="patience"):
+        EarlyStopping(patience=0)
+    with pytest.raises(EdgewiseError, match="min_delta"):
+        EarlyStopping(min_delta=-1.0)
+    with pytest.raises(EdgewiseError, match="factor"):
+        ReduceOnPlateau(factor=1.5)
+
+
+def test_wrong_types_are_refused(run_python):
+    code = """
+import numpy as np, edgewise as ew
+from flax import nnx
+X = np.ones((8, 2), np.float32)
+model = ew.KAN([2, 1], ew.Chebyshev(2), rngs=nnx.Rngs(0))
+good = {"model": model, "data": (X, X[:, :1]), "steps": 1}
+for bad in ({"steps": 2.5}, {"steps": "3"}, {"model": print}, {"progress": "loud"}, {"callbacks": [print]},
+            {"optimizer": 3}, {"loss": 3}, {"validation": "0.2"}, {"data": None}, {"data": (X, None)}, {"mesh": 2}):
+    try:
+        ew.fit(**(good | bad))
+    except ew.EdgewiseError as error:
+        print(*bad, "|", str(error).splitlines()[0])
+    else:
+        raise SystemExit(f"{bad} was taken")
+"""
+    lines = run_python(code).splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "steps | steps must be an integer, got 2.5."
