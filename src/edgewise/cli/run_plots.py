@@ -52,8 +52,11 @@ def pictures(run: Run) -> dict[str, str]:
     return {caption: inline_svg(figure_bytes(figure, "svg")) for caption, figure in drawn.items()}
 
 
-def curve_figure(curve: Mapping[str, Sequence[Sequence[float | None]]]) -> Figure:
-    """Loss over the steps, on a logarithmic axis where it is above 0; a cross at the least validation loss."""
+def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
+    """Loss over the steps, on a logarithmic axis where it is above 0; a cross at the least validation loss.
+
+    ``curve`` has pairs of a step and a loss by part of the data; a loss that is not finite is None.
+    """
     figure = _figure(8.6, 4.0)
     axes = figure.add_subplot()
     lowest = np.inf
@@ -106,12 +109,19 @@ def fit_figure(truth: np.ndarray, predicted: np.ndarray, targets: Sequence[str])
 
 def class_figure(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str]) -> Figure:
     """The confusion matrix of class numbers ``[n]`` and ``[n]``: rows are true classes, shaded by their share."""
+    from matplotlib.colors import LinearSegmentedColormap
+
     matrix = confusion_matrix(truth, predicted, len(classes))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(3.2 + 0.45 * len(classes), 8.6)
     figure = _figure(size + 0.6, size)
     axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1.15)
+    edges = np.arange(len(classes) + 1) - 0.5
+    # no share at all is the ground of the page, light or dark
+    shades = LinearSegmentedColormap.from_list("share", [COLOURS[0] + "00", COLOURS[0]])
+    axes.pcolormesh(edges, edges, share, cmap=shades, vmin=0, vmax=1, edgecolors=FAINT + "55", linewidth=0.5)
+    axes.set_aspect("equal")
+    axes.invert_yaxis()
     if len(classes) <= MAX_LABELLED_CLASSES:
         _label_cells(axes, matrix, share, [literal(name) for name in classes])
     axes.set_xlabel("predicted class")
@@ -122,7 +132,7 @@ def class_figure(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str
 
 def _label_cells(axes: Axes, matrix: np.ndarray, share: np.ndarray, names: Sequence[str]) -> None:
     for (row, column), count in np.ndenumerate(matrix):
-        colour = "white" if share[row, column] > 0.6 else "#24292f" if count else "#9aa0a6"
+        colour = "white" if share[row, column] > 0.55 else INK if count else FAINT
         axes.text(column, row, str(count), ha="center", va="center", fontsize=9, color=colour)
     slanted: dict[str, Any] = {"rotation": 30, "ha": "right"} if max(map(len, names)) > 3 else {}
     axes.set_xticks(range(len(names)), names, **slanted)

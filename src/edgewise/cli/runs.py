@@ -193,10 +193,10 @@ def _metrics(estimator: Any, table: Table, said: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _thinned(steps: np.ndarray, values: np.ndarray) -> list[list[float]]:
+def _thinned(steps: np.ndarray, values: np.ndarray) -> list[tuple[int, float]]:
     """Pairs of a step and a value, at most ``CURVE_POINTS`` of them, the first and the last included."""
     chosen = np.unique(np.linspace(0, max(len(steps) - 1, 0), min(CURVE_POINTS, len(steps))).astype(int))
-    return [[int(step), float(value)] for step, value in zip(steps[chosen], values[chosen], strict=True)]
+    return [(int(step), float(value)) for step, value in zip(steps[chosen], values[chosen], strict=True)]
 
 
 def _save(run: Run, estimator: Any) -> None:

@@ -12,7 +12,7 @@ BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 WIDTH = 60
 
 
-def score_text(value: float | None) -> str:
+def score_text(value: float | int | None) -> str:
     """A score with four significant digits, large ones whole; what is not a number is a dash."""
     if value is None or not math.isfinite(value):
         return "-"
@@ -43,16 +43,25 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
 
 def sentence(metrics: Mapping[str, Any]) -> str:
-    """What the scores say of the first target, in words."""
-    target = metrics["targets"][0]
-    scores = metrics["scores"][target]
-    part = "test" if "test" in scores else "training"
+    """What the scores say, in words."""
+    target, *others = metrics["targets"]
+    scores = metrics["scores"]
+    part = "test" if "test" in scores[target] else "training"
     rows = metrics["rows"][part]
-    mine, guess = scores[part], scores["baseline"]
+    mine, guess = scores[target][part], scores[target]["baseline"]
     if metrics["task"] == "classification":
         return (
             f"{mine['accuracy']:.1%} of the {rows} {part} rows are classified rightly; always naming the most frequent "
             f"class is right for {guess['accuracy']:.1%}."
+        )
+    if others:
+        shown = [
+            f"{score_text(scores[name][part]['RMSE'])} ({score_text(scores[name]['baseline']['RMSE'])}) for {name!r}"
+            for name in metrics["targets"]
+        ]
+        return (
+            f"On the {rows} {part} rows the error (root mean square; in brackets that of always predicting the mean) "
+            f"is {', '.join(shown)}."
         )
     return (
         f"On the {rows} {part} rows the error of {target!r} is {score_text(mine['RMSE'])} (root mean square); always "
@@ -60,7 +69,7 @@ def sentence(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def sparkline(values: Sequence[float | None], bars: str = BARS, width: int = WIDTH) -> str:
+def sparkline(values: Sequence[float | int | None], bars: str = BARS, width: int = WIDTH) -> str:
     """Values as a row of bars, on a logarithmic scale where all are above 0; a gap where one is not finite."""
     if len(values) > width:
         values = [values[round(i * (len(values) - 1) / (width - 1))] for i in range(width)]
