@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-__all__ = ["MODES", "LeastSquaresProblem", "accumulate", "cheapest"]
+__all__ = ["MODES", "Blocks", "LeastSquaresProblem", "cheapest", "jacobian_blocks"]
 
 MODES = ("rows", "forward", "reverse")
 
@@ -44,37 +44,51 @@ def cheapest(problem: LeastSquaresProblem, params: Array, memory: float) -> str:
     return "forward" if params.size <= m and fits else "reverse"
 
 
-def accumulate(
-    problem: LeastSquaresProblem,
-    params: Array,
-    mode: str,
-    memory: float,
-    fold: Callable[[Any, Array, Array], Any],
-    start,
-) -> Any:
-    """``fold(carry, J_b, r_b)`` over blocks of rows of J ``[m, P]`` and r ``[m]``, from ``start``.
+class Blocks(NamedTuple):
+    """J' in ``count`` blocks ``[P, b]`` of columns, with r ``[b]``: the last is filled up with zeros.
 
-    A block and what makes it take about ``memory`` bytes, or one sample. Rows that fill up the last block are 0.
+    Transposed, since J'J by a product over the contiguous axis takes half the time on a CPU.
     """
-    make = {"rows": _by_samples, "forward": _at_once, "reverse": _by_cotangents}[mode]
-    block, count, size = make(problem, params)
+
+    block: Callable[[Any], tuple[Array, Array]]
+    count: int
+
+    def fold(self, function: Callable[[Any, Array, Array], Any], start: Any) -> Any:
+        """``function(carry, J_b', r_b)`` over the blocks."""
+        if self.count == 1:
+            return function(start, *self.block(0))
+        return jax.lax.fori_loop(0, self.count, lambda i, carry: function(carry, *self.block(i)), start)
+
+
+def jacobian_blocks(problem: LeastSquaresProblem, params: Array, mode: str, memory: float) -> Blocks:
+    """J at ``params`` in as few blocks as take about ``memory`` bytes, or hold one sample each.
+
+    In the mode "forward" there is one block.
+    """
+    if mode == "forward":
+        return _one(_by_tangents(problem, params))
+    columns, count, size = (_by_samples if mode == "rows" else _by_cotangents)(problem, params)
     most = max(1, int(memory / (_COPIES * size * params.dtype.itemsize)))
-    if mode == "forward" or count <= most:
-        return fold(start, *block(jnp.arange(count)))
-    blocks = -(-count // most)
-    most = -(-count // blocks)  # spread evenly, so that little is filled up
+    if count <= most:
+        return _one(columns(jnp.arange(count)))
+    number = -(-count // most)
+    most = -(-count // number)  # spread evenly, so that little is filled up
 
-    def body(index, carry):
+    def block(index):
         wanted = index * most + jnp.arange(most)
-        jacobian, residuals = block(jnp.minimum(wanted, count - 1))
+        jacobian, residuals = columns(jnp.minimum(wanted, count - 1))
         real = jnp.repeat(wanted < count, residuals.shape[0] // most)
-        return fold(carry, jnp.where(real[:, None], jacobian, 0), jnp.where(real, residuals, 0))
+        return jnp.where(real, jacobian, 0), jnp.where(real, residuals, 0)
 
-    return jax.lax.fori_loop(0, blocks, body, start)
+    return Blocks(block, number)
+
+
+def _one(block):
+    return Blocks(lambda _: block, 1)
 
 
 def _by_samples(problem, params):
-    """(block, n, numbers in J per sample)."""
+    """Columns of J' and residuals of chosen samples, n, and numbers in J per sample."""
     rows, samples = problem.rows, problem.samples
     first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), samples)
     n, k = jax.tree.leaves(samples)[0].shape[0], jax.eval_shape(rows, params, first).shape[0]
@@ -82,35 +96,31 @@ def _by_samples(problem, params):
     def of_sample(sample):
         if k == 1:  # no axis of length 1 in every operation of the pass backwards
             value, slope = jax.value_and_grad(lambda params: rows(params, sample)[0])(params)
-            return slope[None], value[None]
+            return slope[:, None], value[None]
         values, pull = jax.vjp(lambda params: rows(params, sample), params)
-        return jax.vmap(pull)(jnp.eye(k, dtype=values.dtype))[0], values
+        return jax.vmap(pull, out_axes=1)(jnp.eye(k, dtype=values.dtype))[0], values
 
-    def block(index):
+    def columns(index):
         chosen = samples if index.shape[0] == n else jax.tree.map(lambda leaf: leaf[index], samples)
-        jacobian, values = jax.vmap(of_sample)(chosen)
-        return jacobian.reshape(-1, params.size), values.reshape(-1)
+        jacobian, values = jax.vmap(of_sample, out_axes=(1, 0))(chosen)
+        return jacobian.reshape(params.size, -1), values.reshape(-1)
 
-    return block, n, k * params.size
+    return columns, n, k * params.size
 
 
 def _by_cotangents(problem, params):
-    """(block, m, numbers in J per residual)."""
+    """Columns of J' and residuals of chosen rows, m, and numbers in J and in the cotangent per row."""
     values, pull = jax.vjp(problem.residuals, params)
 
-    def block(index):
+    def columns(index):
         chosen = jnp.zeros((index.shape[0], values.shape[0]), values.dtype)
         chosen = chosen.at[jnp.arange(index.shape[0]), index].set(1)
-        return jax.vmap(pull)(chosen)[0], values[index]
+        return jax.vmap(pull, out_axes=-1)(chosen)[0], values[index]
 
-    return block, values.shape[0], params.size + values.shape[0]
+    return columns, values.shape[0], params.size + values.shape[0]
 
 
-def _at_once(problem, params):
-    """(block, m, numbers in J per residual): all of J by forward mode."""
+def _by_tangents(problem, params):
+    """All of J' and r."""
     values, push = jax.linearize(problem.residuals, params)
-
-    def block(index):
-        return jax.vmap(push, out_axes=1)(jnp.eye(params.size, dtype=params.dtype)), values
-
-    return block, values.shape[0], params.size
+    return jax.vmap(push)(jnp.eye(params.size, dtype=params.dtype)), values

@@ -13,13 +13,15 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.scipy.sparse.linalg import cg
 
 from edgewise.errors import CheckedKeywords, EdgewiseError, check_choice, check_count, check_positive
-from edgewise.training.optim.jacobian import MODES, LeastSquaresProblem, accumulate, cheapest
+from edgewise.training.optim.jacobian import MODES, LeastSquaresProblem, cheapest, jacobian_blocks
 
 __all__ = ["LeastSquaresProblem", "LevenbergMarquardt", "LevenbergMarquardtState"]
 
 _DENSE = 4000  # parameters up to which "auto" holds J'J
 _TRIALS = 10  # of one step: the damping has then grown by 2^55
 _LARGEST = 1e16  # damping
+_AHEAD = 0.1  # of the step: where the difference for the geodesic looks (Transtrum and Sethna, section 4)
+_BENT = 0.75  # the longest acceleration, relative to the velocity (ibid.)
 _PROBES = 8  # of the diagonal of J'J where its rows are not at hand
 
 
@@ -38,6 +40,8 @@ class _Quadratic(NamedTuple):
     gradient: Array  # J'r / D
     product: Callable[[Array], Array]  # z -> (J'J) z, scaled
     factor: Callable[[Array], Callable[[Array], Array]]  # mu -> (b -> (J'J + mu)^-1 b), scaled
+    push: Callable[[Array], tuple[Array, Array]]  # v ``[P]`` -> (r, J v)
+    pull: Callable[[Array], Array]  # values ``[m]`` -> J' values
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,8 @@ class LevenbergMarquardt(CheckedKeywords):
             several times the cost), "cg" (conjugate gradients on products with J and J': memory of O(m + P)), or
             "auto": dense up to 4000 parameters.
         jacobian: "rows" (reverse mode, sample by sample), "forward", "reverse" or "auto", the cheapest.
-        geodesic: add the second-order correction along the geodesic where it is below 3/4 of the step.
+        geodesic: add the second-order correction along the geodesic, where twice its length is below 3/4 of the step:
+            one more evaluation of r, and far fewer steps.
         ridge: least mu, relative to the diagonal; None is 10 P eps. It keeps J'J of deficient rank solvable.
         memory: bytes for a block of J. A dense solver holds three matrices ``[P, P]`` besides.
         cg_steps, cg_tolerance: of conjugate gradients, the latter relative to the gradient.
@@ -70,7 +75,7 @@ class LevenbergMarquardt(CheckedKeywords):
     damping: float = 1e-3
     solver: str = "auto"
     jacobian: str = "auto"
-    geodesic: bool = False
+    geodesic: bool = True
     ridge: float | None = None
     memory: float = 2.0**28
     cg_steps: int = 100
@@ -109,7 +114,7 @@ class LevenbergMarquardt(CheckedKeywords):
             predicted = -jnp.vdot(z, 2 * quadratic.gradient + quadratic.product(z))
             move = z * quadratic.scale
             if self.geodesic:
-                move = move + _correction(problem, params, move, quadratic.scale, solve)
+                move = move + _correction(problem, params, move, quadratic, solve)
             trial = params + move
             loss = jnp.sum(problem.residuals(trial) ** 2)
             gain = (quadratic.loss - loss) / predicted
@@ -156,8 +161,9 @@ class LevenbergMarquardt(CheckedKeywords):
         transposed = jax.linear_transpose(push, params)
         pull = lambda values: transposed(values)[0]
         if mode == "rows":
-            fold = lambda diagonal, jacobian, _: diagonal + jnp.sum(jacobian**2, axis=0)
-            diagonal = accumulate(problem, params, mode, self.memory, fold, jnp.zeros_like(params))
+            blocks = jacobian_blocks(problem, params, mode, self.memory)
+            add = lambda diagonal, jacobian, _: diagonal + jnp.sum(jacobian**2, axis=1)
+            diagonal = blocks.fold(add, jnp.zeros_like(params))
         else:
             signs = jax.random.rademacher(jax.random.key(0), (_PROBES, residuals.shape[0]), residuals.dtype)
             diagonal = jnp.mean(jax.lax.map(pull, signs) ** 2, axis=0)
@@ -168,7 +174,9 @@ class LevenbergMarquardt(CheckedKeywords):
             damped = lambda z: product(z) + damping * z
             return lambda b: cg(damped, b, tol=self.cg_tolerance, maxiter=self.cg_steps)[0]
 
-        return _Quadratic(jnp.sum(residuals**2), scale, scale * pull(residuals), product, factor)
+        return _Quadratic(
+            jnp.sum(residuals**2), scale, scale * pull(residuals), product, factor, lambda v: (residuals, push(v)), pull
+        )
 
 
 class _Search(NamedTuple):
@@ -190,13 +198,13 @@ def _inverse_root(diagonal: Array) -> Array:
 
 def _dense(problem, params, mode, memory):
     """J'J itself."""
+    blocks = jacobian_blocks(problem, params, mode, memory)
 
-    def fold(carry, jacobian, residuals):
-        loss, gradient, normal = carry
-        return loss + jnp.sum(residuals**2), gradient + residuals @ jacobian, normal + jacobian.T @ jacobian
+    def add(sums, jacobian, residuals):
+        loss, gradient, normal = sums
+        return loss + jnp.sum(residuals**2), gradient + jacobian @ residuals, normal + jacobian @ jacobian.T
 
-    zero = (jnp.zeros((), params.dtype), jnp.zeros_like(params), jnp.zeros((params.size,) * 2, params.dtype))
-    loss, gradient, normal = accumulate(problem, params, mode, memory, fold, zero)
+    loss, gradient, normal = blocks.fold(add, _zeros(params))
     scale = _inverse_root(jnp.diagonal(normal))
     normal = scale[:, None] * normal * scale
 
@@ -204,19 +212,19 @@ def _dense(problem, params, mode, memory):
         factors = cho_factor(normal + damping * jnp.eye(params.size, dtype=params.dtype), check_finite=False)
         return lambda b: cho_solve(factors, b, check_finite=False)
 
-    return _Quadratic(loss, scale, scale * gradient, lambda z: normal @ z, factor)
+    return _Quadratic(loss, scale, scale * gradient, lambda z: normal @ z, factor, *_products(blocks, problem, params))
 
 
 def _triangular(problem, params, mode, memory):
     """R of J = QR: R'R = J'J without squaring the condition."""
+    blocks = jacobian_blocks(problem, params, mode, memory)
 
-    def fold(carry, jacobian, residuals):
-        loss, gradient, upper = carry
-        upper = jnp.linalg.qr(jnp.concatenate([upper, jacobian]), mode="r")
-        return loss + jnp.sum(residuals**2), gradient + residuals @ jacobian, upper
+    def add(sums, jacobian, residuals):
+        loss, gradient, upper = sums
+        upper = jnp.linalg.qr(jnp.concatenate([upper, jacobian.T]), mode="r")
+        return loss + jnp.sum(residuals**2), gradient + jacobian @ residuals, upper
 
-    zero = (jnp.zeros((), params.dtype), jnp.zeros_like(params), jnp.zeros((params.size,) * 2, params.dtype))
-    loss, gradient, upper = accumulate(problem, params, mode, memory, fold, zero)
+    loss, gradient, upper = blocks.fold(add, _zeros(params))
     scale = _inverse_root(jnp.sum(upper**2, axis=0))
     upper = upper * scale
 
@@ -225,14 +233,32 @@ def _triangular(problem, params, mode, memory):
         damped = jnp.linalg.qr(jnp.concatenate([upper, rows]), mode="r")
         return lambda b: cho_solve((damped, False), b, check_finite=False)
 
-    return _Quadratic(loss, scale, scale * gradient, lambda z: upper.T @ (upper @ z), factor)
+    product = lambda z: upper.T @ (upper @ z)
+    return _Quadratic(loss, scale, scale * gradient, product, factor, *_products(blocks, problem, params))
 
 
-def _correction(problem, params, velocity, scale, solve):
-    """a / 2 with (J'J + mu D^2) a = -J' r_vv, r_vv the second derivative along the step; 0 where it is too long."""
-    slope = lambda params: jax.jvp(problem.residuals, (params,), (velocity,))[1]
-    _, bend = jax.jvp(slope, (params,), (velocity,))
-    _, pull = jax.vjp(problem.residuals, params)
-    acceleration = -scale * solve(scale * pull(bend)[0])
-    length = lambda v: jnp.linalg.norm(v / scale)
-    return jnp.where(2 * length(acceleration) <= 0.75 * length(velocity), acceleration / 2, 0)
+def _zeros(params):
+    """For a number, a vector and a matrix of the parameters."""
+    return tuple(jnp.zeros((params.size,) * axes, params.dtype) for axes in range(3))
+
+
+def _products(blocks, problem, params):
+    """v -> (r, J v) and values -> J' values, by J where it is in memory."""
+    if blocks.count == 1:
+        jacobian, residuals = blocks.block(0)
+        return lambda v: (residuals, v @ jacobian), lambda values: jacobian @ values
+    push = lambda v: jax.jvp(problem.residuals, (params,), (v,))
+    return push, lambda values: jax.vjp(problem.residuals, params)[1](values)[0]
+
+
+def _correction(problem, params, velocity, quadratic, solve):
+    """a / 2 with (J'J + mu D^2) a = -J' r_vv, r_vv the second derivative along the step; 0 where it is too long.
+
+    r_vv by a difference, as its authors have it: its derivative would be half of all that is compiled.
+    """
+    residuals, slope = quadratic.push(velocity)
+    ahead = problem.residuals(params + _AHEAD * velocity)
+    bend = 2 / _AHEAD * ((ahead - residuals) / _AHEAD - slope)
+    acceleration = -quadratic.scale * solve(quadratic.scale * quadratic.pull(bend))
+    length = lambda v: jnp.linalg.norm(v / quadratic.scale)
+    return jnp.where(2 * length(acceleration) <= _BENT * length(velocity), acceleration / 2, 0)

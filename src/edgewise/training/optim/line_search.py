@@ -56,8 +56,9 @@ def strong_wolfe(
         dtype = jax.tree.leaves(params)[0].dtype
         return LineSearchState(jnp.ones((), dtype), jnp.full((), jnp.inf, dtype), zeros)
 
-    def update(updates, state, params=None, *, value, grad, value_fn, **others):
-        start = _Point(jnp.zeros_like(value), value, optax.tree.vdot(updates, grad))
+    def update(updates, state, params=None, **given):
+        value, grad, value_fn = given["value"], given["grad"], given["value_fn"]
+        start = _Point(jnp.zeros_like(value), value, jnp.asarray(optax.tree.vdot(updates, grad)))
         beyond = _Point(jnp.full_like(value, jnp.inf), jnp.full_like(value, jnp.inf), jnp.zeros_like(value))
         evaluate = jax.value_and_grad(value_fn)
 
@@ -67,7 +68,7 @@ def strong_wolfe(
         def body(search):
             at = optax.tree.add_scale(params, search.trial, updates)
             loss, gradient = evaluate(at)
-            point = _Point(search.trial, loss, optax.tree.vdot(updates, gradient))
+            point = _Point(search.trial, loss, jnp.asarray(optax.tree.vdot(updates, gradient)))
             return _narrowed(search, point, gradient, start, decrease, curvature)
 
         search = _Search(jnp.ones_like(value), start, beyond, grad, jnp.int32(0), start.slope >= 0)
