@@ -12,8 +12,7 @@ from flax import nnx
 from edgewise import KAN, BSpline, Chebyshev
 from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
 from edgewise.init import Power
-from edgewise.training import ensemble, train_ensemble
-from edgewise.training.optimizers import OPTIMIZERS, parse_optimizer
+from edgewise.training import members, train_ensemble
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (24, 2)).astype(np.float32)
@@ -90,7 +89,7 @@ def test_any_transformation_of_optax_is_taken():
 
 @pytest.mark.parametrize("group", [2, 5])
 def test_neither_the_grouping_nor_the_padding_matters(result, monkeypatch, group):
-    monkeypatch.setattr(ensemble, "_group_size", lambda *sizes: group)  # 5 members: groups of 2 are padded
+    monkeypatch.setattr(members, "_group_size", lambda *sizes: group)  # 5 members: groups of 2 are padded
     grouped = train(optimizer="adam:1e-2", epochs=10)
     np.testing.assert_allclose(grouped.train_loss, result.train_loss[:, :10], rtol=1e-4)
     assert grouped.score.shape == (5,)
@@ -218,14 +217,14 @@ from edgewise.training import ensemble, train_ensemble
 assert jax.device_count() == 8
 shards = []
 
-class Watched(ensemble._Run):
+class Watched(ensemble.Members):
     def advance(self, stop):
         losses = super().advance(stop)
         for leaf in jax.tree.leaves(self.state):
             shards.append((len(leaf.sharding.device_set), leaf.shape[0], leaf.addressable_shards[0].data.shape[0]))
         return losses
 
-ensemble._Run = Watched
+ensemble.Members = Watched
 rng = np.random.default_rng(0)
 x = rng.uniform(-1, 1, (16, 2)).astype(np.float32)
 data = (x, x[:, :1] * x[:, 1:])
@@ -287,13 +286,3 @@ def test_members_that_compute_different_things_are_refused():
 def test_other_things_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         train(**options)
-
-
-def test_the_learning_rate_may_be_left_out():
-    gradient = jnp.array([1.0, -2.0])
-    for name in OPTIMIZERS:
-        updates = [
-            tx.update(gradient, tx.init(gradient), gradient)[0] for tx in map(parse_optimizer, (name, name + ":1e-3"))
-        ]
-        np.testing.assert_array_equal(*updates)
-    assert parse_optimizer(ADAM) is ADAM

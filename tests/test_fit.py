@@ -399,6 +399,7 @@ BAD = [
     ({"batch_size": 33}, EdgewiseError, "batch_size=33 is larger than the data, 32 samples"),
     ({"batch_size": 0}, EdgewiseError, "batch_size must be at least 1"),
     ({"batch_size": 8, "optimizer": "lbfgs"}, EdgewiseError, "needs the whole data"),
+    ({"data": lambda: iter([(X, Y)]), "optimizer": "lm"}, EdgewiseError, "they come batch by batch"),
     ({"optimizer": "lm", "loss": "mae"}, EdgewiseError, "needs a sum of squares"),
     ({"optimizer": "lm", "regularizers": [EdgeL1(0.1)]}, EdgewiseError, "needs a sum of squares"),
     ({"validation": 0.0}, DataError, "leaves"),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     )
     from edgewise.models import KAN, count_parameters
     from edgewise.nn import KANLayer
-    from edgewise.training import fit, load_model, save_model
+    from edgewise.training import fit, fit_ensemble, load_model, save_model
 
 __all__ = [
     "KAN",
@@ -52,6 +52,7 @@ __all__ = [
     "count_parameters",
     "datasets",
     "fit",
+    "fit_ensemble",
     "init",
     "load_model",
     "models",
@@ -67,6 +68,7 @@ _HOMES = {
     "count_parameters": "models",
     "KANLayer": "nn",
     "fit": "training",
+    "fit_ensemble": "training",
     "load_model": "training",
     "save_model": "training",
 }

@@ -5,6 +5,7 @@ from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_heade
 from edgewise.training.diagnosis import NonFiniteError
 from edgewise.training.ensemble import EnsembleResult, train_ensemble
 from edgewise.training.fit import FitResult, fit
+from edgewise.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from edgewise.training.history import History
 from edgewise.training.monitors import EarlyStopping, Monitor, ReduceOnPlateau
 from edgewise.training.progress import Progress
@@ -18,6 +19,7 @@ __all__ = [
     "EarlyStopping",
     "EnsembleResult",
     "FitResult",
+    "FittedEnsemble",
     "History",
     "Monitor",
     "NonFiniteError",
@@ -25,6 +27,7 @@ __all__ = [
     "ReduceOnPlateau",
     "Run",
     "fit",
+    "fit_ensemble",
     "load_model",
     "read_header",
     "save_model",

@@ -120,7 +120,14 @@ def fit(
         )
     resolved = resolve_optimizer(optimizer, steps)
     objective = Objective(resolve_loss(loss), tuple(regularizers))
-    _check_method(resolved, objective, batch_size, on_nonfinite)
+    check_method(resolved, objective, batch_size)
+    if resolved.full_batch and on_nonfinite == "restore":
+        raise EdgewiseError(f"{resolved.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
+    if resolved.full_batch and (callable(data) or is_stream(data)):
+        raise EdgewiseError(
+            f"{resolved.spec} needs the whole data at every step, but they come batch by batch.",
+            do="pass arrays, or take a first-order optimizer, say 'adam:1e-3'.",
+        )
     monitors, hooks = _sorted_callbacks(callbacks, resolved)
     kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
     if resume and kept is None:
@@ -129,11 +136,11 @@ def fit(
     if kept is not None:
         kept.prepare()
         header = read_header(kept.path) if resume and kept.exists() else None
-    every = max(1, steps // _LOOKS) if validate_every is None else check_count("validate_every", validate_every)
+    every = looks_every(steps, validate_every)
     if header is not None and validate_every is None:
         every = header["settings"]["validate_every"]  # a longer run looks as often as it did
-    data, validation = _held_out(data, validation, seed)
-    kind = _dtype(model, resolved, dtype)
+    data, validation = held_out(data, validation, seed)
+    kind = computing_dtype(model, resolved, dtype)
     outer = jax.config.read("jax_enable_x64")
     with jax.enable_x64(outer or kind == np.float64), shown(progress) as display:
         run = Run(
@@ -161,7 +168,8 @@ def _check_model(model: Any) -> None:
         raise EdgewiseError("the model has no parameters to train.", do="give it nnx.Param variables.")
 
 
-def _check_method(optimizer: Optimizer, objective: Objective, batch_size: Any, on_nonfinite: str) -> None:
+def check_method(optimizer: Optimizer, objective: Objective, batch_size: Any) -> None:
+    """Raise ``EdgewiseError`` where the optimizer does not go with the loss or with mini-batches."""
     if optimizer.full_batch and batch_size is not None:
         raise EdgewiseError(
             f"{optimizer.spec} needs the whole data at every step, but batch_size={batch_size}.",
@@ -174,8 +182,6 @@ def _check_method(optimizer: Optimizer, objective: Objective, batch_size: Any, o
             f"{objective} is none.",
             "use loss='mse', or training.LeastSquares(residuals), or another optimizer, say 'lbfgs'.",
         )
-    if optimizer.full_batch and on_nonfinite == "restore":
-        raise EdgewiseError(f"{optimizer.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
 
 
 def _sorted_callbacks(
@@ -199,7 +205,7 @@ def _sorted_callbacks(
     return tuple(monitors), tuple(hooks)
 
 
-def _held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
+def held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
     """Training and validation data; a fraction is drawn from the samples."""
     if validation is None or not isinstance(validation, int | float):
         return data, validation
@@ -223,7 +229,13 @@ def _held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
     return part(np.sort(order[held:])), part(np.sort(order[:held]))
 
 
-def _dtype(model: nnx.Module, optimizer: Optimizer, dtype: Any) -> Any:
+def looks_every(steps: int, validate_every: int | None) -> int:
+    """Steps between looks at the validation data."""
+    return max(1, steps // _LOOKS) if validate_every is None else check_count("validate_every", validate_every)
+
+
+def computing_dtype(model: nnx.Module, optimizer: Optimizer, dtype: Any) -> np.dtype:
+    """What to compute in: ``dtype`` if given, float64 for second order, or that of the parameters."""
     if dtype is not None:
         check_choice("dtype", str(dtype), ("float32", "float64"))
         return np.dtype(dtype)

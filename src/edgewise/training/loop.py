@@ -91,6 +91,11 @@ class Program:
         """What is reported beside the loss on validation data; empty where it would be the loss itself."""
         return "" if isinstance(self.objective.loss, MSE) else self.objective.score_name or ""
 
+    @property
+    def begins(self) -> bool:
+        """Whether :meth:`begun` is wanted before the first step."""
+        return self.optimizer.full_batch and not isinstance(self.optimizer.transform, LevenbergMarquardt)
+
     def begun(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
         """With loss and gradient of the first step, where the optimizer takes them over from the step before."""
         loss_of = lambda params: self.objective(

@@ -23,12 +23,12 @@ from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import Pace, Program, advance, initial_state
 from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
-from edgewise.training.optim import LevenbergMarquardt, Optimizer
+from edgewise.training.optim import Optimizer
 from edgewise.training.packing import AsTree, AsVector
 from edgewise.training.progress import Progress
 from edgewise.training.sources import as_numbers, place, source_of
 
-__all__ = ["Run"]
+__all__ = ["Run", "deliver"]
 
 _RECORDED = 100_000  # losses kept at most; beyond, every second one, or third, ...
 _HALVINGS = 30
@@ -94,19 +94,11 @@ class Run:
             every=every,
             validates=validation is not None,
         )
-        self.settings = {
-            "loss": str(objective),
-            "optimizer": optimizer.spec,
-            "steps": steps,
-            "samples": self._source.rows,
-            "batch_size": batch_size,
-            "validate_every": every,
-            "monitors": [str(monitor) for monitor in monitors],
-            "seed": seed,
-            "dtype": dtype.name,
-        }
+        self.settings = {"loss": str(objective), "optimizer": optimizer.spec, "steps": steps, "seed": seed}
+        self.settings |= {"samples": self._source.rows, "batch_size": batch_size, "validate_every": every}
+        self.settings |= {"monitors": [str(monitor) for monitor in monitors], "dtype": dtype.name}
         self.state = self._initial(steps)
-        if optimizer.full_batch and not isinstance(optimizer.transform, LevenbergMarquardt):
+        if self._program.begins:
             self.state = compiled_for_few_runs(self._program.begun)(self.state, self._source.window(0)[0])
 
     @property
@@ -255,10 +247,8 @@ class Run:
 
     def _deliver(self, model: nnx.Module, params: Any) -> None:
         """Give ``model`` the parameters, and the rest, in its own types."""
-        new = (self._program.packing.unpacked(jax.tree.map(np.asarray, params)), self.state["rest"])
         with jax.enable_x64(self._outer_x64):
-            for values, old in zip(new, nnx.split(self._model, nnx.Param, ...)[1:], strict=True):
-                nnx.update(model, jax.tree.map(_like, values, old))
+            deliver(model, self._program.packing.unpacked(jax.tree.map(np.asarray, params)), self.state["rest"])
 
     def _show(self, pace: Pace) -> None:
         if self._display is None:
@@ -275,6 +265,12 @@ class Run:
             header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
             header |= {"seconds": self.history.seconds, "events": self._events}
             self._checkpoint.save(self.state, header)
+
+
+def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
+    """Give ``model`` the parameters, and the rest of its arrays, in its own types."""
+    for values, old in zip((params, rest), nnx.split(model, nnx.Param, ...)[1:], strict=True):
+        nnx.update(model, jax.tree.map(_like, values, old))
 
 
 def _cast_to(dtype: np.dtype) -> Callable[[Any], Any]:

@@ -1,0 +1,199 @@
+"""``fit_ensemble``: many models, seeds and learning rates at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh
+
+from edgewise.errors import EdgewiseError, check_count
+from edgewise.training.fit import check_method, computing_dtype, held_out, looks_every
+from edgewise.training.members import Members, check_alike
+from edgewise.training.objective import Objective
+from edgewise.training.optim import Optimizer, resolve_optimizer
+from edgewise.training.progress import Progress, shown
+from edgewise.training.run import deliver
+from edgewise.training.sources import InMemory, as_numbers
+
+__all__ = ["FittedEnsemble", "fit_ensemble"]
+
+_RECORDED = 1000  # losses kept of each member at most
+
+
+@dataclass(frozen=True)
+class FittedEnsemble:
+    """What ``fit_ensemble`` gives back.
+
+    Attributes:
+        members: (optimizer, seed) of each.
+        steps, loss: ``[T]`` and ``[members, T]``, the loss before update number ``steps[i] + 1``; NaN once diverged.
+        validation_steps, validation: ``[V]`` and ``[members, V]``; empty without validation data.
+        diverged_at: ``[members]``, the step at which a loss or gradient was not finite and the member was frozen; -1
+            for never.
+        interrupted: whether Ctrl-C ended the run early.
+        seconds: wall time, compilation included.
+    """
+
+    members: tuple[tuple[str, int], ...]
+    steps: np.ndarray
+    loss: np.ndarray
+    validation_steps: np.ndarray
+    validation: np.ndarray
+    diverged_at: np.ndarray
+    interrupted: bool
+    seconds: float
+    _models: tuple[Callable[[], nnx.Module], ...] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def model(self, index: int) -> nnx.Module:
+        """The trained model of a member; a diverged one as it was when it was frozen."""
+        return self._models[index]()
+
+    @property
+    def best(self) -> int:
+        """The member with the lowest last validation loss, or training loss without validation data.
+
+        Raises ``EdgewiseError`` if all have diverged.
+        """
+        last = self.validation[:, -1] if self.validation.size else self.loss[:, -1]
+        last = np.where((self.diverged_at >= 0) | ~np.isfinite(last), np.inf, last)
+        if np.isinf(last).all():
+            raise EdgewiseError("every member has diverged.", do="lower the learning rates, or scale the data.")
+        return int(np.argmin(last))
+
+
+def fit_ensemble(
+    make_model: Callable[[int], nnx.Module],
+    data: Any,
+    *,
+    seeds: int | Sequence[int] = 10,
+    optimizer: Any = "adam",
+    loss: Any = "mse",
+    steps: int,
+    batch_size: int | None = None,
+    validation: Any = None,
+    validate_every: int | None = None,
+    regularizers: Sequence[Any] = (),
+    seed: int = 0,
+    mesh: Mesh | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
+) -> FittedEnsemble:
+    """Train ``make_model(seed)`` for every seed under every optimizer, many of them in one compiled program.
+
+    Optimizers that differ in the learning rate only share a program; each other one takes its turn.
+
+    Args:
+        make_model: gives a model for a seed; all have one architecture.
+        data, loss, batch_size, validation, validate_every, regularizers, seed, progress: as ``fit`` takes them; data in
+            memory.  All members see the same batches.
+        seeds: how many (0, 1, ...), or which ones.
+        optimizer: one, or a sequence: ``["adam:1e-2", "adam:1e-3", "lbfgs"]``.
+        steps: updates of each member.
+        mesh: splits the members over the devices of its first axis.
+
+    Returns:
+        A :class:`FittedEnsemble`, optimizer by optimizer, seed by seed.  A member whose loss or gradient is not finite
+        is marked and frozen; the others go on.  Ctrl-C gives back what is finished.
+
+    Raises:
+        EdgewiseError: for what ``fit`` refuses too, models of unequal architecture, no seeds or no optimizers.
+    """
+    start = time.perf_counter()
+    chosen = _several("seeds", tuple(range(check_count("seeds", seeds))) if isinstance(seeds, int) else tuple(seeds))
+    one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence) or hasattr(optimizer, "update")
+    given = _several("optimizers", (optimizer,) if one else tuple(optimizer))
+    resolved = [resolve_optimizer(each, check_count("steps", steps)) for each in given]
+    models = [make_model(each) for each in chosen]
+    check_alike(models, [f"seed {each}" for each in chosen])
+    objective = Objective(loss, tuple(regularizers))
+    every = looks_every(steps, validate_every)
+    data, validation = held_out(data, validation, seed)
+    parts, interrupted = [], False
+    with shown(progress) as display:
+        for group in _alike_but_for_the_rate(resolved):
+            check_method(group[0], objective, batch_size)
+            dtype = computing_dtype(models[0], group[0], None)
+            with jax.enable_x64(jax.config.read("jax_enable_x64") or dtype == np.float64):
+                check = lambda arrays: objective.check(models[0], arrays)
+                source = InMemory(_checked(data, dtype, check), batch_size, seed=seed, mesh=None)
+                shared = source.data | {"steps": np.int32(steps)}
+                if validation is not None:
+                    shared["validation"] = jax.device_put(_checked(validation, dtype, check))
+                run = Members(
+                    models * len(group), shared, batch_size or source.rows, steps, scales=_scales(group, len(chosen)),
+                    mesh=mesh, dtype=dtype, objective=objective, optimizer=group[0], feed=source.feed, every=every,
+                    stride=-(-steps // _RECORDED), validates=validation is not None,
+                )  # fmt: skip
+                interrupted = run.train(display)
+                parts.append((group, run.arrays()))
+            if interrupted:
+                break
+    members = tuple((each.spec, own) for group, _ in parts for each in group for own in chosen)
+    return _joined(parts, members, models, steps, every, interrupted, time.perf_counter() - start)
+
+
+def _joined(parts, members, models, steps, every, interrupted, seconds) -> FittedEnsemble:
+    """The members of all programs; one that was interrupted recorded less than the others."""
+    states = [state for _, state in parts]
+    recorded = max((state["recorded"] for state in states), key=len)
+    looks = np.minimum((np.arange(-(-steps // every)) + 1) * every, steps) if "validation" in states[0] else np.empty(0)
+
+    def column(name, length):
+        wide = [state[name][:, :length] for state in states]
+        return np.concatenate([np.pad(a, ((0, 0), (0, length - a.shape[1])), constant_values=np.nan) for a in wide])
+
+    def model_of(state, index):
+        def make():
+            model = nnx.clone(models[index % len(models)])
+            part = lambda tree: jax.tree.map(lambda leaf: leaf[index], tree)
+            deliver(model, part(state["params"]), part(state["rest"]))
+            return model
+
+        return make
+
+    return FittedEnsemble(
+        members=members,
+        steps=recorded,
+        loss=column("loss", len(recorded)),
+        validation_steps=looks,
+        validation=column("validation", len(looks)) if len(looks) else np.empty((len(members), 0)),
+        diverged_at=np.concatenate([state["halted"] for state in states]),
+        interrupted=interrupted,
+        seconds=seconds,
+        _models=tuple(model_of(state, index) for state in states for index in range(len(state["halted"]))),
+    )
+
+
+def _alike_but_for_the_rate(optimizers: Sequence[Optimizer]) -> list[list[Optimizer]]:
+    """Groups of optimizers that one program serves: updates are linear in the learning rate."""
+    groups: dict[Any, list[Optimizer]] = {}
+    for each in optimizers:
+        head, *options = each.spec.split(",")
+        key = id(each) if each.rate is None else (head.partition(":")[0], *options)
+        groups.setdefault(key, []).append(each)
+    return list(groups.values())
+
+
+def _scales(group: Sequence[Optimizer], seeds: int) -> np.ndarray:
+    rates = [each.rate or 1.0 for each in group]
+    return np.repeat(np.array(rates) / rates[0], seeds)
+
+
+def _checked(data: Any, dtype: Any, check: Callable[[Any], None]) -> Any:
+    arrays = as_numbers(data, dtype)
+    check(arrays)
+    return arrays
+
+
+def _several(what: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not given or len({str(each) for each in given}) < len(given):
+        raise EdgewiseError(f"{what} must be distinct and at least one, got {given!r}.", do=f"pass one or more {what}.")
+    return given

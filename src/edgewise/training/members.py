@@ -1,0 +1,170 @@
+"""Many models in one compiled program."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from edgewise._compilation import compiled_for_few_runs
+from edgewise.errors import ShapeError
+from edgewise.training.interrupt import Interrupt
+from edgewise.training.loop import Pace, Program
+from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.progress import Progress
+
+__all__ = ["Members", "check_alike"]
+
+_CACHE_BYTES = 3e6  # temporaries of one group should stay in the second-level cache
+
+
+class Members:
+    """The state of all members (padded to whole groups), the member on the leading axis of every array.
+
+    ``lax.map`` runs over groups of vmapped members, each the loop of ``Program``: a group is small enough for its
+    temporaries to stay in cache.
+
+    Args:
+        models: all of one architecture.
+        data: what ``Program.advance`` wants, shared by all members.
+        samples: how many of them a step sees, to choose the size of a group.
+        scales: what every member's updates are multiplied by, ``[members]``; None for 1.
+        mesh: splits the members over the devices of its first axis.
+        options: of ``Program``.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[nnx.Module],
+        data: Any,
+        samples: int,
+        steps: int,
+        *,
+        scales: Any = None,
+        mesh: Mesh | None = None,
+        dtype: Any = None,
+        **options: Any,
+    ):
+        split = [nnx.split(model, nnx.Param, ...) for model in models]
+        uniform = len({leaf.dtype for leaf in jax.tree.leaves(split[0][1])}) == 1
+        packing = AsVector.of(split[0][1]) if options["optimizer"].packed and uniform else AsTree()
+        self.program = Program(split[0][0], packing=packing, halts=False, **options)
+        self.count, self.done, self.steps, self.data, self.mesh = len(split), 0, steps, data, mesh
+        self.compile_seconds = 0.0
+        devices = 1 if mesh is None else mesh.size
+        self.group = _group_size(split[0][1], samples, -(-self.count // devices))
+        padding = -self.count % (self.group * devices)
+        split += split[:1] * padding
+        params = _stack([packing.packed(_cast(params, dtype)) for _, params, _ in split])
+        init = jax.vmap(partial(self.program.init, steps=steps))
+        self.state = jax.jit(init)(params, _stack([_cast(rest, dtype) for *_, rest in split]))
+        if scales is not None:
+            scales = np.concatenate([scales, np.ones(padding)])
+            self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
+        if mesh is not None:
+            self.state = jax.device_put(self.state, NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])))
+        if self.program.begins:
+            self.state = self.evaluate(self.program.begun, data)
+        self._advance = jax.jit(self._over_members(self.program.advance))
+
+    def train(self, on_progress: Callable[[Progress], None] | None) -> bool:
+        """Advance to the last step; whether Ctrl-C came first."""
+        pace = Pace()
+        with Interrupt() as interrupt:
+            try:
+                while self.done < self.steps and not interrupt.requested:
+                    begin, before = time.perf_counter(), self.done
+                    losses = self.advance(min(before + pace.length, self.steps))
+                    seconds = time.perf_counter() - begin
+                    self.compile_seconds = self.compile_seconds or seconds
+                    pace.took(self.done - before, seconds)
+                    if on_progress is not None:
+                        rate, left = pace.steps_per_second, self.steps - self.done
+                        on_progress(Progress(self.done, self.steps, losses, rate * self.count, left / rate))
+            except KeyboardInterrupt:
+                if not self.done:
+                    raise
+                return True
+        return self.done < self.steps
+
+    def advance(self, stop: int) -> np.ndarray:
+        """Train every member up to step ``stop``; the latest recorded losses ``[members]``."""
+        state = self._advance(self.state, self.data, (np.int32(self.done), np.int32(stop)))
+        losses = np.asarray(state["loss"])[: self.count, (stop - 1) // self.program.stride]
+        self.state, self.done = state, stop
+        return losses
+
+    def evaluate(self, function: Callable[[Any, Any], Any], data: Any) -> Any:
+        """``function`` of every member's state and the data, once."""
+        return compiled_for_few_runs(self._over_members(function))(self.state, data, ())
+
+    def arrays(self) -> dict[str, Any]:
+        """The state without the padding, in NumPy; losses are NaN from the step of divergence on."""
+        state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.count], self.state)
+        diverged, recorded = state["halted"][:, None], np.arange(0, self.done, self.program.stride)
+        loss = state["loss"][:, : len(recorded)]
+        state["loss"] = np.where((diverged >= 0) & (recorded >= diverged), np.nan, loss)
+        return state | {"recorded": recorded, "params": self.program.packing.unpacked(state["params"])}
+
+    def _over_members(self, function):
+        """``function`` of one member's state, of shared data and arguments, over all: devices, groups, vmap."""
+
+        def over_groups(state, data, arguments):
+            one = lambda member: function(member, data, *arguments)
+            if jax.tree.leaves(state)[0].shape[0] == 1:  # a single member needs neither loop nor vmap: half the tracing
+                alone = one(jax.tree.map(lambda leaf: leaf[0], state))
+                return jax.tree.map(lambda leaf: leaf[None], alone)
+            grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, self.group, *leaf.shape[1:]), state)
+            members = jax.lax.map(jax.vmap(one), grouped)
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), members)
+
+        if self.mesh is None:
+            return over_groups
+        split, shared = PartitionSpec(self.mesh.axis_names[0]), PartitionSpec()
+        return jax.shard_map(
+            over_groups, mesh=self.mesh, in_specs=(split, shared, shared), out_specs=split, check_vma=False
+        )
+
+
+def check_alike(models: Sequence[nnx.Module], names: Sequence[str]) -> None:
+    """Raise ``ShapeError`` unless all models have the shapes of the first and, where they tell, compute the same."""
+    described = [(jax.tree.map(np.shape, nnx.state(model)), _architecture(model)) for model in models]
+    for (shapes, architecture), name in zip(described, names, strict=True):
+        if (shapes, architecture) != described[0]:
+            what = "architecture" if shapes == described[0][0] else "parameter shapes"
+            raise ShapeError(
+                f"the model of {name} differs in {what} from the first one.",
+                "an ensemble is one compiled program over stacked parameters.",
+                "train ensembles of different architectures one after the other.",
+            )
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _cast(tree, dtype):
+    if dtype is None:
+        return tree
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf, dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
+
+
+def _architecture(model):
+    """What tells apart models of equal shapes: the configuration, but for the initialization."""
+    return {name: value for name, value in getattr(model, "config", {}).items() if name != "init"}
+
+
+def _group_size(params, samples: int, members: int) -> int:
+    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 4."""
+    per_sample = sum(leaf.size // leaf.shape[-1] for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
+    largest = max(1, min(4, members, int(_CACHE_BYTES / (3 * 4 * samples * max(per_sample, 1)))))
+    return -(-members // -(-members // largest))  # spread evenly, so that little is padded

@@ -1,0 +1,98 @@
+"""``fit_ensemble``: every member as ``fit`` would train it alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flax import nnx
+
+import edgewise as ew
+from edgewise.errors import EdgewiseError, ShapeError
+
+rng = np.random.default_rng(0)
+X = rng.uniform(-1, 1, (24, 2)).astype(np.float32)
+Y = (X[:, :1] ** 2 + np.sin(2 * X[:, 1:])).astype(np.float32)
+TEST = (X[::3] + 0.05, Y[::3])
+
+
+def make(seed):
+    return ew.KAN([2, 3, 1], ew.Chebyshev(3), residual=None, rngs=nnx.Rngs(seed))
+
+
+def test_members_are_trained_as_fit_trains_them_alone():
+    names = ["adam:1e-2", "adam:3e-2", "sgd:1e-2,cosine"]
+    options = {"steps": 12, "validation": TEST, "validate_every": 5}
+    together = ew.fit_ensemble(make, (X, Y), seeds=[3, 5], optimizer=names, **options)
+    assert together.members == tuple((name, seed) for name in names for seed in (3, 5))
+    assert together.loss.shape == (6, 12)
+    assert together.validation_steps.tolist() == [5, 10, 12]
+    for index, (name, seed) in enumerate(together.members):
+        model = make(seed)
+        alone = ew.fit(model, (X, Y), optimizer=name, **options)
+        np.testing.assert_allclose(together.loss[index], alone.history.loss, rtol=1e-4)
+        np.testing.assert_allclose(together.validation[index], alone.history.validation, rtol=1e-4)
+        np.testing.assert_allclose(together.model(index)(X), model(X), rtol=1e-3, atol=1e-4)
+    assert together.best == int(np.argmin(together.validation[:, -1]))
+
+
+def test_mini_batches_are_those_of_fit():
+    options = {"steps": 9, "batch_size": 8, "seed": 7, "optimizer": "adam:1e-2"}
+    together = ew.fit_ensemble(make, (X, Y), seeds=2, **options)
+    for index in range(2):
+        alone = ew.fit(make(index), (X, Y), **options)
+        np.testing.assert_allclose(together.loss[index], alone.history.loss, rtol=1e-4)
+
+
+def test_second_order_members_are_trained_in_float64():
+    together = ew.fit_ensemble(make, (X, Y), seeds=2, steps=6, optimizer=["lm", "lbfgs"])
+    for index, (name, seed) in enumerate(together.members):
+        alone = ew.fit(make(seed), (X, Y), steps=6, optimizer=name)
+        np.testing.assert_allclose(together.loss[index], alone.history.loss, rtol=1e-6)
+    assert together.model(0).layers[0].coef.dtype == np.float32
+
+
+def test_a_diverging_member_is_marked_and_the_others_go_on():
+    together = ew.fit_ensemble(make, (X, Y), seeds=2, steps=60, optimizer=["sgd:1e-2", "sgd:1e3"])
+    assert (together.diverged_at[:2] == -1).all()
+    assert (together.diverged_at[2:] > 0).all()
+    for index in (2, 3):
+        assert np.isnan(together.loss[index, together.diverged_at[index] :]).all()
+    assert together.best in (0, 1)
+    assert np.isfinite(together.loss[:2]).all()
+    gone = ew.fit_ensemble(make, (X, Y), seeds=1, steps=60, optimizer="sgd:1e3")
+    with pytest.raises(EdgewiseError, match="every member has diverged"):
+        _ = gone.best
+
+
+def test_an_interruption_gives_what_is_finished():
+    def press(progress):
+        if progress.step > 5:
+            raise KeyboardInterrupt
+
+    found = ew.fit_ensemble(make, (X, Y), seeds=2, steps=900, optimizer=["adam", "sgd"], progress=press)
+    assert found.interrupted
+    assert len(found) == 2
+    assert 5 < len(found.steps) < 900
+    assert np.isfinite(found.loss).all()
+
+
+@pytest.mark.parametrize(("given", "error", "message"), [
+    ({"seeds": 0}, EdgewiseError, "seeds must be at least 1"),
+    ({"seeds": []}, EdgewiseError, "seeds must be distinct"),
+    ({"seeds": [1, 1]}, EdgewiseError, "seeds must be distinct"),
+    ({"optimizer": []}, EdgewiseError, "optimizers must be distinct"),
+    ({"optimizer": "adan"}, EdgewiseError, "did you mean 'adam'"),
+    ({"steps": 0}, EdgewiseError, "steps must be at least 1"),
+    ({"batch_size": 25}, EdgewiseError, "larger than the data"),
+    ({"batch_size": 5, "optimizer": "lm"}, EdgewiseError, "needs the whole data"),
+    ({"validation": 2.0}, EdgewiseError, "leaves"),
+])  # fmt: skip
+def test_what_cannot_be_used_is_refused(given, error, message):
+    with pytest.raises(error, match=message):
+        ew.fit_ensemble(make, (X, Y), **({"steps": 2, "seeds": 2} | given))
+
+
+def test_models_of_unequal_shapes_are_refused():
+    unequal = lambda seed: ew.KAN([2, 3 + seed, 1], ew.Chebyshev(3), rngs=nnx.Rngs(seed))
+    with pytest.raises(ShapeError, match="seed 1 differs in parameter shapes"):
+        ew.fit_ensemble(unequal, (X, Y), seeds=2, steps=2)
