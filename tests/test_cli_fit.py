@@ -7,7 +7,10 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+import threading
 import tomllib
 from pathlib import Path
 
@@ -18,6 +21,7 @@ import fake_estimators
 from edgewise import cli
 from edgewise.cli import scores
 from edgewise.cli.summary import sparkline
+from edgewise.errors import EdgewiseError
 from test_study_report import Page
 
 FILES = {
@@ -209,9 +213,13 @@ def test_an_existing_run_needs_force(capsys):
 
 
 @pytest.mark.usefixtures("_no_plots")
-@pytest.mark.parametrize("mistake", [["--basis", "chebishev:5"], ["--target", "prise"], ["--steps", "0"]])
-def test_a_mistake_does_not_cost_the_earlier_run(mistake, capsys):
+@pytest.mark.parametrize("mistake", [["--target", "prise"], ["--steps", "0"], []])
+def test_a_mistake_does_not_cost_the_earlier_run(mistake, monkeypatch, capsys):
+    def fit(self, X, y, checkpoint=None, resume=False):
+        raise EdgewiseError("no such basis.")
+
     assert cli.main(HOUSES) == 0
+    monkeypatch.setattr(fake_estimators._Linear, "fit", fit)
     before = {path: path.read_bytes() for path in Path("run").iterdir()}
     assert cli.main([*HOUSES, "--force", *mistake]) == 2
     assert {path: path.read_bytes() for path in Path("run").iterdir()} == before
@@ -225,15 +233,15 @@ def test_interrupted_and_resumed(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "Interrupted after 30 steps" in out
     assert "  edgewise fit --resume --out run\n" in out
-    assert metrics()["interrupted"]
+    assert metrics()["stop"] == "interrupted"
     assert "Interrupted after 30 steps. " in Path("run", "report.html").read_text()
     assert cli.main(["show", "run"]) == 0
-    assert "interrupted after 30 steps" in capsys.readouterr().out
+    assert "regression, 30 steps (interrupted)" in capsys.readouterr().out
     assert cli.main(["predict", "run", "houses.csv"]) == 0
     monkeypatch.setattr(fake_estimators._Linear, "stop_after", None)
     assert cli.main(["fit", "--resume", "--out", "run", "--steps", "200"]) == 0
     assert metrics()["steps"] == 200
-    assert not metrics()["interrupted"]
+    assert metrics()["stop"] == "completed"
     assert tomllib.loads(Path("run", "settings.toml").read_text())["steps"] == 200
 
 
@@ -254,6 +262,15 @@ def test_what_cannot_be_resumed(words, message, capsys):
 
 
 @pytest.mark.usefixtures("_no_plots")
+def test_resumed_without_a_checkpoint(capsys):
+    assert cli.main(HOUSES) == 0
+    Path("run", "checkpoint.npz").unlink()
+    assert cli.main(["fit", "--resume", "--out", "run"]) == 2
+    assert "it has no checkpoint.npz" in capsys.readouterr().err
+    assert {path.name for path in Path("run").iterdir()} == FILES - {"checkpoint.npz"}
+
+
+@pytest.mark.usefixtures("_no_plots")
 def test_resumed_on_other_data(capsys):
     assert cli.main(HOUSES) == 0
     text = Path("houses.csv").read_text()
@@ -267,11 +284,10 @@ def test_interrupted_before_anything(way, monkeypatch, capsys):
     def raised(self, X, y, checkpoint=None, resume=False):
         raise KeyboardInterrupt
 
-    if way == "raised":
-        monkeypatch.setattr(fake_estimators._Linear, "fit", raised)
-    else:
-        monkeypatch.setattr(fake_estimators._Linear, "stop_after", 0)
-        monkeypatch.setattr(Path, "write_text", lambda *arguments: None)  # and no checkpoint was made
+    def reported(self, X, y, checkpoint=None, resume=False):
+        self.n_iter_, self.stop_reason_ = 0, "interrupted"
+
+    monkeypatch.setattr(fake_estimators._Linear, "fit", raised if way == "raised" else reported)
     assert cli.main(HOUSES) == 130
     assert "interrupted before" in capsys.readouterr().err
     assert not Path("run").exists()
@@ -326,11 +342,7 @@ BAD = {
     "no such target": (["fit", "houses.csv", "--target", "prise"], "did you mean 'price'"),
     "no such file": (["fit", "house.csv", "--target", "price"], "no file 'house.csv'"),
     "task": ([*HOUSES, "--task", "clasification"], "did you mean 'classification'"),
-    "basis": ([*HOUSES, "--basis", "chebishev:5"], "did you mean 'chebyshev'"),
-    "init": ([*HOUSES, "--init", "glorto"], "did you mean 'glorot'"),
-    "residual": ([*HOUSES, "--residual", "sillu"], "did you mean 'silu'"),
-    "loss": ([*HOUSES, "--loss", "hubr"], "did you mean 'huber'"),
-    "optimizer": ([*HOUSES, "--optimizer", "adan:1e-3"], "did you mean 'adam'"),
+    "quantiles": ([*HOUSES, "--loss", "quantile:0.1,0.9"], "predicts several values for one target"),
     "config": ([*HOUSES, "--config", "none.toml"], "no file 'none.toml'"),
     "nothing to train on": ([*HOUSES, "--test", "0.999"], "leaves none of the 60 rows"),
     "no run": (["predict", "run", "houses.csv"], "no folder 'run'"),
@@ -485,3 +497,86 @@ def test_scores_against_scikit_learn():
     np.testing.assert_array_equal(
         scores.confusion_matrix(labels, chances.argmax(1), 3), theirs.confusion_matrix(labels, chances.argmax(1))
     )
+
+
+@pytest.fixture
+def _real(monkeypatch):
+    pytest.importorskip("sklearn")
+    monkeypatch.delitem(sys.modules, "edgewise.estimators")
+    import edgewise.estimators as real
+
+    monkeypatch.setitem(sys.modules, "edgewise.estimators", real)
+
+
+MISSPELLED = {
+    "--basis": ("chebishev:5", "did you mean 'chebyshev'"),
+    "--init": ("glorto", "did you mean 'glorot'"),
+    "--residual": ("sillu", "did you mean 'silu'"),
+    "--loss": ("hubr", "did you mean 'huber'"),
+    "--optimizer": ("adan:1e-3", "did you mean 'adam'"),
+}
+
+
+@pytest.mark.usefixtures("_real")
+@pytest.mark.parametrize("option", MISSPELLED)
+def test_names_that_there_are_not(option, capsys):
+    word, message = MISSPELLED[option]
+    assert cli.main([*HOUSES, option, word]) == 2
+    assert message in capsys.readouterr().err
+    assert not Path("run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_real", "_no_plots")
+def test_a_regression_for_real(capsys):
+    """The command as it is used; its own model, loaded again, says what it said; going on changes nothing done."""
+    assert cli.main([*HOUSES, "--optimizer", "levenberg_marquardt", "--widths", "2", "--steps", "30"]) == 0
+    assert metrics()["scores"]["price"]["test"]["R2"] > 0.99
+    assert metrics()["curve"]["training"][-1][1] < 0.1 * metrics()["curve"]["training"][0][1]
+    capsys.readouterr()
+    assert cli.main(["predict", "run", "houses.csv"]) == 0
+    tested = table(Path("run", "predictions.csv").read_text())
+    predicted = numbers(table(capsys.readouterr().out)["predicted_price"])
+    np.testing.assert_allclose(
+        predicted[np.array(tested["row"], int) - 2], numbers(tested["predicted_price"]), rtol=1e-12
+    )
+    before = Path("run", "predictions.csv").read_text()
+    assert cli.main(["fit", "--resume", "--out", "run"]) == 0
+    assert Path("run", "predictions.csv").read_text() == before
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_real", "_no_plots")
+def test_a_classification_for_real():
+    assert cli.main([*FLOWERS, "--validation", "0.2", "--optimizer", "adam:3e-2", "--seed", "1"]) == 0
+    assert metrics()["scores"]["species"]["test"]["accuracy"] > 0.6
+    assert len(metrics()["curve"]["validation"]) > 3
+
+
+@pytest.mark.slow
+def test_interrupted_for_real(root, tmp_path):
+    """Ctrl-C while it trains: the run is kept as it is then, and goes on from there."""
+    pytest.importorskip("sklearn")
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from edgewise.cli import main; sys.exit(main())"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *HOUSES, "--steps", "100000000", "--optimizer", "adam:1e-3"],
+        env={**os.environ, "PYTHONPATH": str(root / "src"), "EDGEWISE_CACHE_DIR": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    ) as process:
+        watchdog = threading.Timer(300, process.kill)
+        watchdog.start()
+        assert process.stderr is not None
+        assert "/100000000" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        watchdog.cancel()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    steps = re.search(r"Interrupted after (\d+) steps", out)
+    assert steps
+    assert metrics()["steps"] == int(steps[1]) > 0
+    assert {path.name for path in Path("run").iterdir()} == FILES

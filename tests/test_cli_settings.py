@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
+import re
 import shlex
 import tomllib
 from pathlib import Path
@@ -34,7 +36,9 @@ SPELLINGS = {
     "optimizer": (["--optimizer", "adam:1e-3,cosine"], 'optimizer = "adam:1e-3,cosine"', "adam:1e-3,cosine"),
     "steps": (["--steps", "300"], "steps = 300", 300),
     "batch-size": (["--batch-size", "64"], "batch-size = 64", 64),
+    "alpha": (["--alpha", "0"], "alpha = 0", 0.0),
     "validation": (["--validation", "0.1"], "validation = 0.1", 0.1),
+    "patience": (["--patience", "5"], "patience = 5", 5),
     "seed": (["--seed", "3"], "seed = 3", 3),
     "out": (["--out", "run"], 'out = "run"', "run"),
     "force": (["--force"], "force = true", True),
@@ -75,6 +79,27 @@ def test_the_command_line_and_toml_mean_the_same(name):
     assert type(read[name]) is type(value)
 
 
+@pytest.mark.parametrize("word", ["auto", "all"])
+def test_words_for_how_many_rows_a_step_takes(word):
+    assert given_on_the_command_line("--batch-size", word) == {"batch-size": word}
+    assert config_values(config(f'batch-size = "{word}"')) == {"batch-size": word}
+
+
+def test_the_help_tells_the_defaults_of_the_estimators():
+    pytest.importorskip("sklearn")
+    from edgewise.estimators import KANClassifier, KANRegressor
+
+    told = {option.name: re.search(r"\(default: (.*)\)", option.help) for option in OPTIONS}
+    spoken = {(32,): "32", None: "that of the family"}
+    for name, keyword in KEYWORDS.items():
+        if name == "seed":  # a run can be repeated
+            continue
+        values = [inspect.signature(kind).parameters[keyword].default for kind in (KANRegressor, KANClassifier)]
+        texts = dict.fromkeys(spoken.get(value, str(value)) for value in values)
+        assert told[name] is not None, name
+        assert told[name][1] == ", ".join(texts), name
+
+
 def test_the_command_line_goes_first():
     path = config('data = "d.csv"\nsteps = 300\nbatch_size = 16\n')
     settings = resolve_settings(given_on_the_command_line("--steps", "7"), str(path))
@@ -85,6 +110,7 @@ BAD = {
     "unknown key": ("stepz = 3", ["unknown key in run.toml: 'stepz'", "did you mean 'steps'"]),
     "the file itself": ('config = "run.toml"', ["unknown key", "'config'"]),
     "text for a count": ('steps = "many"', ["steps = 'many' is not a whole number", "it is a text"]),
+    "wrong word for rows": ('batch-size = "al"', ["batch-size = 'al' is not a whole number", 'or "auto", or "all"']),
     "number for a count": ("steps = 1.5", ["steps = 1.5", "it is a number"]),
     "yes for a count": ("steps = true", ["it is true or false"]),
     "number for a text": ("basis = 5", ["basis = 5 is not a text in quotes"]),
@@ -123,6 +149,7 @@ def test_files_that_cannot_be_read():
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"batch-size": -1}, "batch-size must be at least 1"),
+        ({"patience": 0}, "patience must be at least 1"),
         ({"widths": (8, 0)}, "a width must be at least 1"),
         ({"seed": -1}, "seed"),
         ({"seed": 2**32}, "seed"),
@@ -185,6 +212,7 @@ def test_the_command_repeats_the_run():
         (["predict", "run", "d.csv", "--outptu", "p.csv"], "Did you mean --output?\nSee: edgewise predict --help"),
         (["show", "run", "--jason"], "Did you mean --json?\nSee: edgewise show --help"),
         (["fit", "--steps", "many"], "argument --steps: invalid int value: 'many'"),
+        (["fit", "--batch-size", "full"], "'full' is neither a whole number nor auto nor all"),
         (["fit", "--widths", "8;8"], "argument --widths: '8;8' is no list of whole numbers"),
         (["predict", "run"], "the following arguments are required: data"),
         (["fti"], "invalid choice: 'fti'"),

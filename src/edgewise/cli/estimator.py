@@ -8,35 +8,28 @@ from typing import Any
 import numpy as np
 
 from edgewise.cli.settings import KEYWORDS, OPTIONS, Settings, run_values
+from edgewise.errors import EdgewiseError
 
-__all__ = ["check_spellings", "load_estimator", "make_estimator", "resolved_values", "train_estimator", "trained_steps"]
+__all__ = ["load_estimator", "make_estimator", "resolved_values", "train_estimator"]
 
 
 def make_estimator(task: str, settings: Settings) -> Any:
-    """The untrained estimator for ``task``; what was not set is left to its own defaults."""
+    """The untrained estimator for ``task``; what was not set is left to its own defaults.
+
+    Raises:
+        EdgewiseError: a loss that predicts several values for one target.
+    """
+    if settings.loss is not None and settings.loss.startswith("quantile") and "," in settings.loss:
+        raise EdgewiseError(
+            f"loss {settings.loss!r} predicts several values for one target.",
+            "a run predicts one, which it is scored by.",
+            "train a run a quantile, say --loss quantile:0.1.",
+        )
     values = run_values(settings)
     keywords = {KEYWORDS[name]: value for name, value in values.items() if name in KEYWORDS}
+    if settings.batch_size == "all":
+        keywords["batch_size"] = None
     return _kind(task)(**keywords, verbose=not settings.quiet)
-
-
-def check_spellings(settings: Settings) -> None:
-    """Raise :class:`UnknownNameError` or :class:`EdgewiseError` for a family, scheme, loss ... that there is not.
-
-    The estimators find out too, but only once they train: later than a folder may be overwritten.
-    """
-    from edgewise import bases, init
-    from edgewise.nn.residuals import resolve_residual
-    from edgewise.training.losses import resolve_loss
-    from edgewise.training.optim import resolve_optimizer
-
-    if settings.basis is not None:
-        bases.parse(settings.basis)
-    init.resolve(settings.init)
-    resolve_residual(settings.residual)
-    if settings.loss is not None:
-        resolve_loss(settings.loss)
-    if settings.optimizer is not None:
-        resolve_optimizer(settings.optimizer, settings.steps or 1)
 
 
 def resolved_values(estimator: Any, settings: Settings) -> dict[str, Any]:
@@ -48,27 +41,16 @@ def resolved_values(estimator: Any, settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in ordered.items() if isinstance(value, int | float | str | tuple | list)}
 
 
-def train_estimator(estimator: Any, X: np.ndarray, y: np.ndarray, checkpoint: Path, *, resume: bool) -> bool:
-    """Train on ``[n, n_features]`` and ``[n]`` or ``[n, n_targets]``; whether Ctrl-C ended it early.
+def train_estimator(estimator: Any, X: np.ndarray, y: np.ndarray, checkpoint: Path, *, resume: bool) -> None:
+    """Train on ``[n, n_features]`` and ``[n]`` or ``[n, n_targets]``; Ctrl-C ends it with what was done until then.
 
     Raises:
+        EdgewiseError: for settings that cannot be used, and where training fails.
         KeyboardInterrupt: before a step was done.
     """
-    try:
-        estimator.fit(X, y, checkpoint=checkpoint, resume=resume)
-    except KeyboardInterrupt:
-        if not trained_steps(estimator):
-            raise
-        return True
-    interrupted = getattr(estimator, "stop_reason_", "completed") == "interrupted"
-    if interrupted and not trained_steps(estimator):
+    estimator.fit(X, y, checkpoint=checkpoint, resume=resume)
+    if estimator.stop_reason_ == "interrupted" and not estimator.n_iter_:
         raise KeyboardInterrupt
-    return interrupted
-
-
-def trained_steps(estimator: Any) -> int:
-    """Steps done."""
-    return int(getattr(estimator, "n_iter_", 0))
 
 
 def load_estimator(task: str, path: Path) -> Any:

@@ -73,10 +73,11 @@ def resolve_settings(given: Mapping[str, Any], config: str | None) -> Settings:
     if not values.get("resume"):
         return settings_of(values)
     out = Path(values.get("out", OUT))
-    if not (out / SETTINGS).exists():
+    missing = [name for name in (SETTINGS, CHECKPOINT) if not (out / name).exists()]
+    if missing:
         raise EdgewiseError(
             f"there is no run in {str(out)!r} to go on with.",
-            f"it has no {SETTINGS}.",
+            f"it has no {missing[0]}.",
             "name the folder of a run with --out, or leave --resume out.",
         )
     saved = config_values(out / SETTINGS)

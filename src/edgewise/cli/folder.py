@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from edgewise.errors import DataError, EdgewiseError
 
 __all__ = [
     "CHECKPOINT", "COLUMNS", "HISTORY", "METRICS", "MODEL", "PREDICTIONS", "REPORT", "SETTINGS",
-    "check_folder", "check_run", "make_folder", "read_json", "remove_traces",
+    "check_folder", "check_run", "new_run", "read_json",
 ]  # fmt: skip
 
 SETTINGS, COLUMNS, CHECKPOINT = "settings.toml", "columns.json", "checkpoint.npz"
@@ -32,34 +36,44 @@ def check_folder(folder: Path, *, force: bool, resume: bool) -> None:
         )
 
 
-def make_folder(folder: Path, *, force: bool) -> None:
-    """Make ``folder``, without what an earlier run left there if ``force``.
+@contextmanager
+def new_run(folder: Path, *, force: bool) -> Iterator[None]:
+    """Make ``folder`` for a run that is trained meanwhile.
+
+    With ``force`` what an earlier run left there is set aside, and put back if nothing comes of the new one; otherwise
+    what is there stays.  A run that fails before there is anything to keep leaves no trace.
 
     Raises:
         EdgewiseError: ``folder`` cannot be made or written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-        for name in FILES if force else ():
-            (folder / name).unlink(missing_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=".earlier-", dir=folder))
+        _move(folder, aside, FILES if force else ())
     except OSError as error:
         raise EdgewiseError(
             f"cannot write to the folder {str(folder)!r}.",
             f"{error.strerror or error}.",
             "choose another folder with --out.",
         ) from error
+    try:
+        yield
+    except BaseException:
+        if not (folder / CHECKPOINT).exists():
+            for name in (SETTINGS, COLUMNS):
+                (folder / name).unlink(missing_ok=True)
+            _move(aside, folder, FILES)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
-def remove_traces(folder: Path) -> None:
-    """Remove what a run has written that ended before there was anything to keep."""
-    if (folder / CHECKPOINT).exists() or (folder / MODEL).exists():
-        return
-    for name in (SETTINGS, COLUMNS):
-        (folder / name).unlink(missing_ok=True)
-    if not any(folder.iterdir()):
-        folder.rmdir()
+def _move(source: Path, target: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if (source / name).exists():
+            os.replace(source / name, target / name)
 
 
 def check_run(folder: Path, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from edgewise.cli.summary import score_rows, sentence
+from edgewise.cli.summary import score_rows, sentence, steps_text
 from edgewise.study.report import STYLE, _facts, _table
 
 __all__ = ["html_page"]
@@ -36,7 +36,7 @@ def html_page(metrics: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         "rows": f"{rows['training']} to train on, {rows['test']} to test on",
         "features": f"{len(features)}: {', '.join(features[:MOST_FEATURES])}"
         + (", ..." if len(features) > MOST_FEATURES else ""),
-        "steps done": f"{metrics['steps']}" + (" (interrupted)" if metrics["interrupted"] else ""),
+        "training": steps_text(metrics),
         "time": f"{metrics['seconds']:.1f} s",
     }
     if metrics["classes"]:
@@ -47,8 +47,9 @@ def html_page(metrics: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
         for caption, svg in pictures.items()
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in metrics["notes"])
-    verdict = "verdict interrupted" if metrics["interrupted"] else "verdict"
-    stopped = f"Interrupted after {metrics['steps']} steps. " if metrics["interrupted"] else ""
+    interrupted = metrics["stop"] == "interrupted"
+    verdict = "verdict interrupted" if interrupted else "verdict"
+    stopped = f"Interrupted after {metrics['steps']} steps. " if interrupted else ""
     return f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>edgewise fit: {escape(title)}</title><style>{STYLE}{OWN_STYLE}</style></head><body>
@@ -75,4 +76,4 @@ def headline(metrics: Mapping[str, Any]) -> str:
     widths = [len(metrics["features"]), *settings.get("widths", ()), outputs]
     words = [metrics["task"], f"[{', '.join(map(str, widths))}] {settings.get('basis', '')}".strip()]
     words += [str(settings["optimizer"])] if "optimizer" in settings else []
-    return " · ".join([*words, f"{metrics['steps']} steps"])
+    return " · ".join([*words, steps_text(metrics)])

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.cli.estimator import check_spellings, make_estimator, resolved_values, train_estimator, trained_steps
+from edgewise.cli.estimator import make_estimator, resolved_values, train_estimator
 from edgewise.cli.folder import (
     CHECKPOINT,
     COLUMNS,
@@ -22,9 +22,8 @@ from edgewise.cli.folder import (
     REPORT,
     SETTINGS,
     check_folder,
-    make_folder,
+    new_run,
     read_json,
-    remove_traces,
 )
 from edgewise.cli.predictions import outcome, predictions_csv
 from edgewise.cli.scores import score_parts
@@ -95,7 +94,7 @@ class Run:
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it early."""
-        return self.metrics["interrupted"]
+        return self.metrics["stop"] == "interrupted"
 
     def metrics_json(self) -> str:
         """The metrics as JSON text."""
@@ -110,7 +109,6 @@ def train(settings: Settings, folder: Path, command: str) -> Run:
         KeyboardInterrupt: before a step was done; then no trace is left.
     """
     check_folder(folder, force=settings.force, resume=settings.resume)
-    check_spellings(settings)
     table = prepared(settings)
     estimator = make_estimator(table.preprocessor.task, settings)
     values = resolved_values(estimator, settings)
@@ -118,17 +116,13 @@ def train(settings: Settings, folder: Path, command: str) -> Run:
     texts = {SETTINGS: toml_text(values), COLUMNS: json.dumps(record, indent=1)}
     if settings.resume:
         _check_same_data(record, read_json(folder / COLUMNS))
-    make_folder(folder, force=settings.force)
     begin = time.perf_counter()
-    try:
+    with new_run(folder, force=settings.force):
         for name, text in texts.items():
             _write(folder / name, text.encode())
         X, y = table.training.X, table.training.y
-        interrupted = train_estimator(estimator, X, y, folder / CHECKPOINT, resume=settings.resume)
-    except BaseException:
-        remove_traces(folder)
-        raise
-    facts = {"command": command, "settings": values, "seconds": time.perf_counter() - begin, "interrupted": interrupted}
+        train_estimator(estimator, X, y, folder / CHECKPOINT, resume=settings.resume)
+    facts = {"command": command, "settings": values, "seconds": time.perf_counter() - begin}
     try:
         estimator.save(folder / MODEL)
         problem = ""
@@ -169,7 +163,6 @@ def _check_same_data(record: dict[str, Any], earlier: Any) -> None:
 
 def _metrics(estimator: Any, table: Table, said: np.ndarray) -> dict[str, Any]:
     preprocessor, history = table.preprocessor, estimator.history_
-    steps = trained_steps(estimator)
     parts = {"training": (table.training.y, said)}
     if table.judged is table.test:
         of_training = outcome(estimator, preprocessor, table.training.X)
@@ -183,7 +176,8 @@ def _metrics(estimator: Any, table: Table, said: np.ndarray) -> dict[str, Any]:
         "features": preprocessor.feature_names,
         "rows": {"training": len(table.training.y), "test": len(table.test.y)},
         "scores": score_parts(preprocessor.targets, len(preprocessor.classes), parts),
-        "steps": steps,
+        "steps": int(estimator.n_iter_),
+        "stop": estimator.stop_reason_,
         "curve": {
             "training": _thinned(history.steps + 1, history.loss),
             "validation": _thinned(history.validation_steps, history.validation),

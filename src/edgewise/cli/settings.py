@@ -53,6 +53,20 @@ def counts(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers, such as 8,8") from error
 
 
+def rows(text: str) -> int | str:
+    """A whole number, or one of the words for how many rows a step takes."""
+    if text in ROWS:
+        return text
+    try:
+        return int(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number nor {' nor '.join(ROWS)}") from error
+
+
+def _is_rows(value: Any) -> bool:
+    return _is_int(value) or value in ROWS
+
+
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
@@ -77,11 +91,13 @@ def _is_counts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_int, value))
 
 
+ROWS = ("auto", "all")
 KINDS = {
     "text": Kind("a text in quotes", _is_text, str),
     "names": Kind('a text or a list of texts, such as ["a", "b"]', _is_names, names),
     "counts": Kind("a list of whole numbers, such as [8, 8]", _is_counts, counts),
     "count": Kind("a whole number", _is_int, int),
+    "rows": Kind('a whole number, or "auto", or "all"', _is_rows, rows),
     "number": Kind("a number", _is_number, float),
     "flag": Kind("true or false", _is_flag, bool),
 }
@@ -96,15 +112,20 @@ OPTIONS = (
     Option("categorical", "names", "data", "columns of numbers that are categories, with commas", "COLUMNS"),
     Option("ignore", "names", "data", "columns to leave out, with commas", "COLUMNS"),
     Option("test", "number", "data", "fraction of the rows held back to test on (default: 0.2)", "FRACTION"),
-    Option("basis", "text", "network", "family and size, such as chebyshev:5", "NAME"),
-    Option("widths", "counts", "network", "widths of the hidden layers, such as 8,8", "N,N"),
-    Option("residual", "text", "network", "residual function, such as silu, or none", "NAME"),
-    Option("init", "text", "network", "initialization scheme, such as glorot", "NAME"),
-    Option("loss", "text", "training", "such as mse, huber or quantile:0.9", "NAME"),
-    Option("optimizer", "text", "training", "such as adam:1e-3,cosine or lbfgs", "NAME:RATE"),
-    Option("steps", "count", "training", "steps of the optimizer", "N"),
-    Option("batch-size", "count", "training", "rows a step", "N"),
-    Option("validation", "number", "training", "fraction of the training rows to validate on; 0 for none", "FRACTION"),
+    Option("basis", "text", "network", "family and size, such as chebyshev:5 (default: rbf:5)", "NAME"),
+    Option("widths", "counts", "network", "widths of the hidden layers, such as 8,8 (default: 32)", "N,N"),
+    Option("residual", "text", "network", "residual function, or none (default: silu)", "NAME"),
+    Option("init", "text", "network", "initialization scheme, such as glorot (default: that of the family)", "NAME"),
+    Option("loss", "text", "training", "such as huber or quantile:0.9 (default: mse, cross_entropy)", "NAME"),
+    Option("optimizer", "text", "training", "such as lbfgs (default: adam:1e-2,cosine)", "NAME:RATE"),
+    Option("steps", "count", "training", "steps of the optimizer (default: 300)", "N"),
+    Option("batch-size", "rows", "training",
+           "rows a step, all, or auto: all up to 4096, otherwise 1024 (default: auto)", "N"),
+    Option("alpha", "number", "training", "weight of the squares of the coefficients (default: 0.02, 0.003)", "WEIGHT"),
+    Option("validation", "number", "training",
+           "fraction of the training rows to end training early by; 0 for none (default: 0.0)", "FRACTION"),
+    Option("patience", "count", "training",
+           "looks without improvement that end training; 100 in all steps (default: 10)", "N"),
     Option("seed", "count", "training", "of the split, the initial network and the batches (default: 0)", "N"),
     Option("out", "text", "output", f"folder for the run (default: {OUT}, or {OUT}-2, ... where that exists)", "DIR"),
     Option("force", "flag", "output", "overwrite a run in --out"),
@@ -119,8 +140,8 @@ HANDLING = ("out", "force", "resume", "json", "quiet")
 # Option -> keyword of the estimators.
 KEYWORDS = {
     "basis": "basis", "widths": "hidden_widths", "residual": "residual", "init": "init", "loss": "loss",
-    "optimizer": "optimizer", "steps": "max_steps", "batch-size": "batch_size", "validation": "validation_fraction",
-    "seed": "random_state",
+    "optimizer": "optimizer", "steps": "max_steps", "batch-size": "batch_size", "alpha": "alpha",
+    "validation": "validation_fraction", "patience": "patience", "seed": "random_state",
 }  # fmt: skip
 
 
@@ -141,8 +162,10 @@ class Settings:
     loss: str | None = None
     optimizer: str | None = None
     steps: int | None = None
-    batch_size: int | None = None
+    batch_size: int | str | None = None
+    alpha: float | None = None
     validation: float | None = None
+    patience: int | None = None
     seed: int = 0
     out: str | None = None
     force: bool = False
@@ -151,8 +174,8 @@ class Settings:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
-            if getattr(self, name) is not None:
+        for name in ("steps", "batch_size", "patience"):
+            if getattr(self, name) not in (None, *ROWS):
                 check_count(name.replace("_", "-"), getattr(self, name))
         for width in self.widths or ():
             check_count("a width", width)

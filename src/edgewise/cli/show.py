@@ -10,7 +10,7 @@ from typing import Any
 
 from edgewise.cli.folder import METRICS, REPORT, check_run, read_json
 from edgewise.cli.parsing import Parser
-from edgewise.cli.summary import curve_text, metrics_table, sentence
+from edgewise.cli.summary import curve_text, metrics_table, sentence, steps_text
 from edgewise.errors import DataError
 
 __all__ = ["add_parser", "run"]
@@ -51,11 +51,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(metrics: dict[str, Any], encoding: str | None) -> list[str]:
-    state = f"interrupted after {metrics['steps']} steps" if metrics["interrupted"] else f"{metrics['steps']} steps"
     settings = metrics["settings"]
     width = max(map(len, settings))
     return [
-        f"{', '.join(metrics['targets'])} from {settings['data']}: {metrics['task']}, {state}, "
+        f"{', '.join(metrics['targets'])} from {settings['data']}: {metrics['task']}, {steps_text(metrics)}, "
         f"{metrics['seconds']:.1f} s",
         "",
         metrics_table(metrics),

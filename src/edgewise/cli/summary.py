@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["curve_text", "metrics_table", "score_text", "sentence", "sparkline"]
+__all__ = ["curve_text", "metrics_table", "score_text", "sentence", "sparkline", "steps_text"]
 
 BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 WIDTH = 60
@@ -40,6 +40,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
         for name, *cells in [headings, *rows]
     ]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def steps_text(metrics: Mapping[str, Any]) -> str:
+    """How many steps were done, and why no more where that is not for having done them all."""
+    reason = "" if metrics["stop"] == "completed" else f" ({metrics['stop']})"
+    return f"{metrics['steps']} steps{reason}"
 
 
 def sentence(metrics: Mapping[str, Any]) -> str:
