@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [--quick] [layers] [construction] [experiment] [scaling]``."""
+"""Run the benchmarks: ``python -m benchmarks [--quick] [layers] [construction] [experiment] [scaling] [training] ...``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-NAMES = ("layers", "construction", "experiment", "scaling")
+NAMES = ("layers", "construction", "experiment", "scaling", "training", "optimizers", "estimators")
 
 
 def main() -> None:

@@ -120,22 +120,11 @@ def fit(
         )
     resolved = resolve_optimizer(optimizer, steps)
     objective = Objective(resolve_loss(loss), tuple(regularizers))
-    check_method(resolved, objective, batch_size)
+    check_method(resolved, objective, data, batch_size)
     if resolved.full_batch and on_nonfinite == "restore":
         raise EdgewiseError(f"{resolved.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
-    if resolved.full_batch and (callable(data) or is_stream(data)):
-        raise EdgewiseError(
-            f"{resolved.spec} needs the whole data at every step, but they come batch by batch.",
-            do="pass arrays, or take a first-order optimizer, say 'adam:1e-3'.",
-        )
     monitors, hooks = _sorted_callbacks(callbacks, resolved)
-    kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
-    if resume and kept is None:
-        raise EdgewiseError("resume=True needs a checkpoint to go on from.", do="pass checkpoint='run.npz' too.")
-    header = None
-    if kept is not None:
-        kept.prepare()
-        header = read_header(kept.path) if resume and kept.exists() else None
+    kept, header = _opened(checkpoint, resume)
     every = looks_every(steps, validate_every)
     if header is not None and validate_every is None:
         every = header["settings"]["validate_every"]  # a longer run looks as often as it did
@@ -168,13 +157,29 @@ def _check_model(model: Any) -> None:
         raise EdgewiseError("the model has no parameters to train.", do="give it nnx.Param variables.")
 
 
-def check_method(optimizer: Optimizer, objective: Objective, batch_size: Any) -> None:
+def _opened(checkpoint: str | Path | Checkpoint | None, resume: bool) -> tuple[Checkpoint | None, dict | None]:
+    """Where to keep the run, ready to be written to, and the header of what is to be resumed."""
+    kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    if kept is None:
+        if resume:
+            raise EdgewiseError("resume=True needs a checkpoint to go on from.", do="pass checkpoint='run.npz' too.")
+        return None, None
+    kept.prepare()
+    return kept, read_header(kept.path) if resume and kept.exists() else None
+
+
+def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_size: Any) -> None:
     """Raise ``EdgewiseError`` where the optimizer does not go with the loss or with mini-batches."""
     if optimizer.full_batch and batch_size is not None:
         raise EdgewiseError(
             f"{optimizer.spec} needs the whole data at every step, but batch_size={batch_size}.",
             "it compares losses between steps, which differ from batch to batch.",
             "leave batch_size out, or take a first-order optimizer, say 'adam:1e-3'.",
+        )
+    if optimizer.full_batch and (callable(data) or is_stream(data)):
+        raise EdgewiseError(
+            f"{optimizer.spec} needs the whole data at every step, but they come batch by batch.",
+            do="pass arrays, or take a first-order optimizer, say 'adam:1e-3'.",
         )
     if isinstance(optimizer.transform, LevenbergMarquardt) and not objective.least_squares:
         raise EdgewiseError(

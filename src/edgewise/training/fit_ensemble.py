@@ -119,7 +119,7 @@ def fit_ensemble(
     parts, interrupted = [], False
     with shown(progress) as display:
         for group in _alike_but_for_the_rate(resolved):
-            check_method(group[0], objective, batch_size)
+            check_method(group[0], objective, data, batch_size)
             dtype = computing_dtype(models[0], group[0], None)
             with jax.enable_x64(jax.config.read("jax_enable_x64") or dtype == np.float64):
                 check = lambda arrays: objective.check(models[0], arrays)

@@ -1,0 +1,155 @@
+"""The training loop: Adam through ``fit`` against the tutorial's loop and against the bare scan."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from typing import Any
+
+from benchmarks.measure import markdown, median, run_script
+
+_SETUP = """
+import json, time
+import jax, jax.numpy as jnp, numpy as np, optax
+from flax import nnx
+import edgewise as ew
+x = np.random.default_rng(0).uniform(-1, 1, (1000, 2)).astype(np.float32)
+y = (x[:, :1] ** 2 + 2 * np.exp(x[:, 1:])).astype(np.float32)
+train = (x[:800], y[:800])
+make = lambda: ew.KAN([2, 6, 6, 1], ew.Chebyshev(5), residual=None, rngs=nnx.Rngs(42))
+
+@nnx.jit
+def step(model, optimizer, x, y):
+    loss, gradients = nnx.value_and_grad(lambda model: jnp.mean((model(x) - y) ** 2))(model)
+    optimizer.update(model, gradients)
+    return loss
+
+def loop(model, optimizer, epochs):
+    losses = jnp.zeros((epochs,))
+    for epoch in range(epochs):
+        losses = losses.at[epoch].set(step(model, optimizer, *train))
+    losses.block_until_ready()
+
+def tutorial(model, epochs):
+    loop(model, nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param), epochs)
+
+def ours(model, epochs):
+    return ew.fit(model, train, optimizer="adam:1e-3", steps=epochs, progress=False)
+"""
+_WHOLE = (
+    _SETUP
+    + """
+model = make()
+start = time.perf_counter()
+WHICH(model, EPOCHS)
+print(json.dumps(time.perf_counter() - start))
+"""
+)
+_COMPILED = (
+    _SETUP
+    + """
+ratios, bare = [], []
+tutorial(make(), EPOCHS)
+graphdef, params, rest = nnx.split(make(), nnx.Param, ...)
+tx = optax.adam(1e-3)
+
+@jax.jit
+def scan(params, x, y):
+    def one(carry, _):
+        params, opt = carry
+        loss, gradients = jax.value_and_grad(lambda p: jnp.mean((nnx.merge(graphdef, p, rest)(x) - y) ** 2))(params)
+        updates, opt = tx.update(gradients, opt, params)
+        return (optax.apply_updates(params, updates), opt), loss
+    return jax.lax.scan(one, (params, tx.init(params)), length=EPOCHS)
+
+ours(make(), EPOCHS)
+jax.block_until_ready(scan(params, *train))
+for _ in range(ROUNDS):
+    times, model, other = [], make(), make()
+    optimizer = nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)
+    for run in (lambda: loop(model, optimizer, EPOCHS), lambda: ours(other, EPOCHS),
+                lambda: jax.block_until_ready(scan(params, *train))):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    ratios.append(times[0] / times[1])
+    bare.append(times[1] / times[2])
+print(json.dumps([sorted(ratios)[ROUNDS // 2], sorted(bare)[ROUNDS // 2]]))
+"""
+)
+_BATCHES = """
+import json, time
+import jax, jax.numpy as jnp, numpy as np, optax
+from flax import nnx
+import edgewise as ew
+random = np.random.default_rng(0)
+x, y = random.uniform(-1, 1, (2560, 784)).astype(np.float32), random.integers(0, 10, 2560).astype(np.int32)
+make = lambda: ew.KAN([784, 64, 10], ew.Chebyshev(5), rngs=nnx.Rngs(0))
+graphdef, params, rest = nnx.split(make(), nnx.Param, ...)
+tx = optax.adam(1e-3)
+
+@jax.jit
+def scan(params, x, y, key):
+    def one(carry, rows):
+        params, opt = carry
+        def loss(p):
+            logits = nnx.merge(graphdef, p, rest)(x[rows])
+            return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y[rows]))
+        value, gradients = jax.value_and_grad(loss)(params)
+        updates, opt = tx.update(gradients, opt, params)
+        return (optax.apply_updates(params, updates), opt), value
+    orders = jax.vmap(lambda k: jax.random.permutation(k, len(x)))(jax.random.split(key, EPOCHS))
+    return jax.lax.scan(one, (params, tx.init(params)), orders.reshape(-1, 256))
+
+model = make()
+def ours():
+    options = {"batch_size": 256, "steps": 10 * EPOCHS, "progress": False}
+    ew.fit(model, (x, y), loss="cross_entropy", optimizer="adam:1e-3", **options)
+data = jax.device_put((x, y))
+bare = lambda: jax.block_until_ready(scan(params, *data, jax.random.key(0)))
+ours(), bare()
+ratios = []
+for _ in range(ROUNDS):
+    times = []
+    for run in (ours, bare):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    ratios.append(times[1] / times[0])
+print(json.dumps(sorted(ratios)[ROUNDS // 2]))
+"""
+
+
+def _fill(code: str, **values: Any) -> str:
+    for name, value in values.items():
+        code = code.replace(name, str(value))
+    return code
+
+
+def main(quick: bool) -> str:
+    """Ratios within one process, and whole fits in fresh ones; medians over alternating rounds."""
+    epochs, rounds = (200, 1) if quick else (2000, 5)
+    ratio, bare = run_script(_fill(_COMPILED, EPOCHS=epochs, ROUNDS=rounds))[0]
+    whole: dict[str, list[float]] = {"tutorial": [], "cold": [], "warm": []}
+    with tempfile.TemporaryDirectory() as folder:
+        cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        cache |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+        run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)
+        for _ in range(rounds):
+            whole["tutorial"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="tutorial"))[0])
+            whole["cold"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"))[0])
+            whole["warm"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)[0])
+    loop, cold, warm = (median(whole[name]) for name in ("tutorial", "cold", "warm"))
+    batches = run_script(_fill(_BATCHES, EPOCHS=2 if quick else 20, ROUNDS=rounds))[0]
+    rows = [
+        ["steps/s against the tutorial's loop, both compiled", f"{ratio:.1f}", "10"],
+        [f"{epochs} steps, compilation counted: {cold:.2f} s against {loop:.2f} s", f"{loop / cold:.1f}", "5"],
+        [f"the same, warm compilation cache: {warm:.2f} s", f"{loop / warm:.1f}", "20"],
+        ["time against a bare scan, a whole compiled fit", f"{bare:.2f}", "1.05"],
+        ["784-64-10, batch 256: steps/s against a hand-written scan", f"{batches:.2f}", "0.9"],
+    ]
+    return markdown(["what", "ratio", "bar"], rows)
+
+
+if __name__ == "__main__":
+    print(main("--quick" in sys.argv))
