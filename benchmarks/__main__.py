@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python -m benchmarks [--quick] [layers] [construction] [experiment] [scaling] [training] ...``."""
+"""Run the benchmarks: ``python -m benchmarks [--quick] [name ...]``."""
 
 from __future__ import annotations
 
