@@ -64,15 +64,14 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
         if not points:
             continue
         steps, losses = np.array(points, np.float64).T  # None becomes NaN, which leaves a gap
-        axes.plot(steps, losses, color=colour, dashes=dashes, linewidth=1.8, label=part,
-                  marker="o" if len(steps) == 1 else None)  # fmt: skip
         lowest = np.fmin(lowest, np.nanmin(losses, initial=np.inf))
+        label = part
         if part == "validation" and np.isfinite(losses).any():
             best = int(np.nanargmin(losses))
             axes.plot(steps[best], losses[best], marker="x", color=colour, markersize=8, markeredgewidth=2)
-            note = f"least {score_text(float(losses[best]))}"
-            axes.annotate(note, (steps[best], losses[best]), xytext=(0, 9), textcoords="offset points", ha="right",
-                          fontsize=9, color=colour)  # fmt: skip
+            label = f"validation, least {score_text(float(losses[best]))} at step {steps[best]:.0f}"
+        axes.plot(steps, losses, color=colour, dashes=dashes, linewidth=1.8, label=label,
+                  marker="o" if len(steps) == 1 else None)  # fmt: skip
     if 0 < lowest < np.inf:
         axes.set_yscale("log")
     axes.set_xlim(left=0)
