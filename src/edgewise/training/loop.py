@@ -116,7 +116,8 @@ class Program:
 
     def model(self, params: Any, rest: Any) -> nnx.Module:
         """The model with these arrays."""
-        return nnx.merge(self.graphdef, params, rest)
+        # a copy: what a model keeps track of can be set only in the trace where its variables were made
+        return nnx.merge(self.graphdef, params, rest, copy=True)
 
     def _alive(self, state):
         alive = state["halted"] < 0

@@ -75,7 +75,7 @@ class Run:
         self._seconds, self._begin = 0.0, time.perf_counter()
         graphdef, params, rest = nnx.split(model, nnx.Param, ...)
         self._params, self._rest = jax.tree.map(_cast_to(dtype), params), jax.tree.map(_cast_to(dtype), rest)
-        check = lambda arrays: objective.check(model, arrays)
+        check = lambda arrays: objective.check(nnx.merge(graphdef, self._params, self._rest, copy=True), arrays)
         self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
         self._validation = None
         if validation is not None:

@@ -107,7 +107,7 @@ class Streamed:
         self._thread: threading.Thread | None = None
 
     def window(self, start: int) -> tuple[dict[str, Any], int | None]:
-        """The data of the steps from ``start`` on, and the step up to which they reach; ``start`` itself at the end.
+        """The data of the steps from ``start`` on, and the step up to which they reach; ``start`` and {} at the end.
 
         A window lies where the one before ended; a jump, on resuming, begins the stream anew.
         """
@@ -118,7 +118,7 @@ class Streamed:
             if isinstance(item, BaseException):
                 raise item
             if item is None:
-                return self._window[2], start
+                return {}, start
             self._window = item
         return self._window[2], self._window[1]
 
