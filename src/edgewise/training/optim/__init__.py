@@ -2,7 +2,9 @@
 
 from edgewise.training.optim.least_squares import LeastSquaresProblem, LevenbergMarquardt, LevenbergMarquardtState
 from edgewise.training.optim.muon import muon
+from edgewise.training.optim.quasi_newton import lbfgs, quasi_newton, scale_by_quasi_newton
 from edgewise.training.optim.schedules import Schedule
+from edgewise.training.optim.soap import scale_by_soap, soap
 from edgewise.training.optim.spelling import OPTIMIZERS, Optimizer, resolve_optimizer
 
 __all__ = [
@@ -12,6 +14,11 @@ __all__ = [
     "LevenbergMarquardtState",
     "Optimizer",
     "Schedule",
+    "lbfgs",
     "muon",
+    "quasi_newton",
     "resolve_optimizer",
+    "scale_by_quasi_newton",
+    "scale_by_soap",
+    "soap",
 ]

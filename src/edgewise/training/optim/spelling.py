@@ -14,7 +14,9 @@ from edgewise.errors import EdgewiseError, check_choice, check_count, check_keyw
 from edgewise.training.optim.jacobian import MODES
 from edgewise.training.optim.least_squares import LevenbergMarquardt
 from edgewise.training.optim.muon import muon
+from edgewise.training.optim.quasi_newton import lbfgs, quasi_newton
 from edgewise.training.optim.schedules import SHAPES, Schedule
+from edgewise.training.optim.soap import soap
 
 __all__ = ["ALIASES", "OPTIMIZERS", "Optimizer", "resolve_optimizer"]
 
@@ -77,6 +79,8 @@ class _Method(NamedTuple):
 _MOMENTS = {"b1": _SHARE, "b2": _SHARE, "eps": _POSITIVE}
 _DECAY = {"weight_decay": _AMOUNT}
 _SCHEDULE = {"warmup": _STEPS, "end": _AMOUNT, "decay": _POSITIVE}
+_SOAP = {"shampoo_beta": _SHARE, "precondition_frequency": _COUNT, "max_precond_dim": _STEPS}
+_SEARCH = {"linesearch_steps": _COUNT}
 _LEAST_SQUARES = {
     "solver": _choice("auto", "dense", "qr", "cg"),
     "jacobian": _choice("auto", *MODES),
@@ -92,11 +96,6 @@ def _rmsprop(learning_rate, b2=0.9, **options):
     return optax.rmsprop(learning_rate, decay=b2, **options)
 
 
-def _lbfgs(memory_size=10, linesearch_steps=20):
-    search = optax.scale_by_zoom_linesearch(linesearch_steps, initial_guess_strategy="one")
-    return optax.lbfgs(memory_size=memory_size, linesearch=search)
-
-
 _METHODS: dict[str, _Method] = {
     "adam": _Method(optax.adam, _MOMENTS, 1e-3),
     "adamw": _Method(optax.adamw, _MOMENTS | _DECAY, 1e-3),
@@ -105,7 +104,11 @@ _METHODS: dict[str, _Method] = {
     "rmsprop": _Method(_rmsprop, {"b2": _SHARE, "eps": _POSITIVE, "momentum": _SHARE, "nesterov": _FLAG}, 1e-3),
     "sgd": _Method(optax.sgd, {"momentum": _SHARE, "nesterov": _FLAG}, 1e-2),
     "muon": _Method(muon, {"beta": _SHARE, "ns_steps": _COUNT, "rms": _POSITIVE} | _DECAY, 1e-3, packed=False),
-    "lbfgs": _Method(_lbfgs, {"memory_size": _COUNT, "linesearch_steps": _COUNT}),
+    "soap": _Method(soap, _MOMENTS | _DECAY | _SOAP, 3e-3, packed=False),
+    "lbfgs": _Method(lbfgs, {"memory_size": _COUNT} | _SEARCH),
+    "bfgs": _Method(partial(quasi_newton, "bfgs", scaled=False), _SEARCH),
+    "ssbfgs": _Method(partial(quasi_newton, "bfgs"), _SEARCH),
+    "ssbroyden": _Method(partial(quasi_newton, "broyden"), _SEARCH),
     "levenberg_marquardt": _Method(LevenbergMarquardt, {"damping": _POSITIVE} | _LEAST_SQUARES),
     "gauss_newton": _Method(partial(LevenbergMarquardt, damping=0.0), _LEAST_SQUARES),
 }
