@@ -163,7 +163,7 @@ class Run:
         pace, written = Pace(), time.perf_counter()
         with Interrupt() as interrupt:
             try:
-                self._spare = jax.tree.map(jnp.copy, self.state)
+                self._spare = self._buffers()
                 self._call("on_start")
                 while self.step < self.steps and not self.reason:
                     length, interrupted = self._agreed(pace.length, interrupt.requested)
@@ -233,6 +233,16 @@ class Run:
     def _placed(self, state: Any) -> Any:
         return state if self._mesh is None else place(state, self._mesh, split=False)
 
+    def _buffers(self) -> Any:
+        """Another set of buffers for the state, of any content."""
+        if self._mesh is not None:
+            return jax.tree.map(jnp.copy, self.state)
+        extended = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+        # NumPy's compile nothing
+        return jax.tree.map(
+            lambda leaf: jnp.copy(leaf) if extended(leaf) else np.empty(leaf.shape, leaf.dtype), self.state
+        )
+
     def _agreed(self, length: int, interrupted: bool) -> tuple[int, bool]:
         """Chunk and end, of the first process for all of them: each runs the same steps."""
         if jax.process_count() == 1:
@@ -287,7 +297,7 @@ def _cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
 def _like(value: Any, old: Any) -> Any:
     if jnp.issubdtype(old.dtype, jax.dtypes.extended):
         return value
-    return jnp.asarray(np.asarray(value).astype(old.dtype))
+    return jax.device_put(np.asarray(value).astype(old.dtype))
 
 
 def _plain(mesh: Mesh | None) -> Mesh | None:
