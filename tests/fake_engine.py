@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from edgewise.training import Progress
+
 
 def train_ensemble(
     make_model, members, train, test, *, loss, optimizer, epochs, on_progress=None, mesh=None, **options
@@ -31,9 +33,7 @@ def train_ensemble(
         score = (label == y_test).mean(axis=1)
     for epoch in (1, epochs // 2, epochs):
         if on_progress:
-            on_progress(
-                SimpleNamespace(step=epoch, steps=epochs, losses=final, steps_per_second=1e4, eta_seconds=3.0)
-            )
+            on_progress(Progress(step=epoch, steps=epochs, losses=final, steps_per_second=1e4, eta_seconds=3.0))
     score = np.where(diverged_at >= 0, np.nan, score)
     return SimpleNamespace(
         epochs=steps, train_loss=losses, score=score, predictions=predictions,

@@ -42,7 +42,7 @@ FLOORS = {
 ALLOWED: dict[tuple[str, str], str] = {}
 
 # Third-party modules that come with an extra: never imported when a module of ours is.
-EXTRAS = {"sklearn": "sklearn", "matplotlib": "plot", "pandas": "tables", "sympy": "symbolic", "orbax": "orbax"}
+EXTRAS = {"sklearn": "sklearn", "matplotlib": "plot", "pandas": "tables", "sympy": "symbolic"}
 
 # Rooms that are nothing without their extra, and that nothing else imports at module level.
 NEEDS_EXTRA = {"estimators": "sklearn"}

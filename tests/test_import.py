@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 EXTRAS = {"sklearn": "sklearn", "matplotlib": "plot", "pandas": "tables", "sympy": "symbolic"}
+# Extras that are installed for one purpose; orbax comes with flax anyway.
+ADAPTERS = {"orbax": "orbax", "tensorboardX": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}
 
 # Hides installed packages: importing one of them, or anything inside, fails as if it were absent.
 BLOCKER = f"""
@@ -141,7 +143,9 @@ def test_named_extras_exist_and_bring_what_they_are_named_for(root: Path):
                 continue
             module, extra = arguments
             assert extra in declared, f"{where}: no extra {extra!r} in pyproject.toml"
-            assert EXTRAS.get(module.split(".")[0]) == extra, f"{where}: {module} does not come with {extra!r}"
+            assert (EXTRAS | ADAPTERS).get(module.split(".")[0]) == extra, (
+                f"{where}: {module} does not come with {extra!r}"
+            )
 
 
 def test_the_version_is_told_once(root: Path):

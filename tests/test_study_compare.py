@@ -147,7 +147,7 @@ def test_progress_goes_to_the_error_stream(capsys):
     compare(**QUICK, progress=True)
     out, err = capsys.readouterr()
     assert out == ""
-    assert "epoch 50/50" in err
+    assert "step 50/50" in err
     assert "steps/s" in err
     assert "0:03 left" in err
 

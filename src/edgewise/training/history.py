@@ -100,7 +100,7 @@ class History:
         return columns
 
 
-def _number(value: float) -> float | None:
+def _number(value: float | int) -> float | int | None:
     return value if np.isfinite(value) else None
 
 

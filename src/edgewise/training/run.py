@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,9 +16,9 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from edgewise._compilation import compiled_for_few_runs
-from edgewise.errors import EdgewiseError
+from edgewise.errors import EdgewiseError, check_count
 from edgewise.training.callbacks import Callback
-from edgewise.training.checkpoint import Checkpoint
+from edgewise.training.checkpoint import Checkpoint, CheckpointError
 from edgewise.training.diagnosis import NonFiniteError, explain
 from edgewise.training.history import History
 from edgewise.training.interrupt import Interrupt
@@ -68,7 +70,7 @@ class Run:
         stride: int | None = None,
     ):
         self.steps, self.step, self.start_step, self.reason = steps, 0, 0, ""
-        self.error: NonFiniteError | None = None
+        self.error: NonFiniteError | CheckpointError | None = None
         self._model, self._hooks, self._display, self._checkpoint = model, hooks, display, checkpoint
         self._halve, self._outer_x64, self._mesh = halve, outer_x64, _plain(mesh)
         self._events: list[tuple[int, str]] = []
@@ -94,8 +96,10 @@ class Run:
             every=every,
             validates=validation is not None,
         )
-        self.settings = {"loss": str(objective), "optimizer": optimizer.spec, "steps": steps, "seed": seed}
-        self.settings |= {"samples": self._source.rows, "batch_size": batch_size, "validate_every": every}
+        self.settings = {"model": _described(model), "loss": _without_addresses(objective)}
+        self.settings |= {"optimizer": optimizer.spec, "steps": int(steps), "seed": check_count("seed", seed, 0)}
+        size = None if batch_size is None else int(batch_size)
+        self.settings |= {"samples": self._source.rows, "batch_size": size, "validate_every": every}
         self.settings |= {"monitors": [str(monitor) for monitor in monitors], "dtype": dtype.name}
         self.state = self._initial(steps)
         if self._program.begins:
@@ -165,19 +169,23 @@ class Run:
             try:
                 self._spare = self._buffers()
                 self._call("on_start")
-                while self.step < self.steps and not self.reason:
-                    length, interrupted = self._agreed(pace.length, interrupt.requested)
-                    if interrupted:
-                        self.reason = "interrupted"
+                while self.step < self.steps:
+                    due = self._checkpoint is not None and time.perf_counter() - written >= self._checkpoint.every
+                    ends = bool(self.reason) or interrupt.requested
+                    length, ends, due = self._agreed(pace.length, ends, due)
+                    if ends:
+                        self.reason = self.reason or "interrupted"
                         break
+                    if due and self.step > self.start_step:
+                        if failure := self._write():
+                            # to end a run would lose what it can still do; the last write tells in any case
+                            warnings.warn(f"{failure.what} Training goes on.", RuntimeWarning, stacklevel=3)
+                        written = time.perf_counter()
                     begin, before = time.perf_counter(), self.step
                     self._advance(min(before + length, self.steps))
                     pace.took(self.step - before, time.perf_counter() - begin)
                     self._show(pace)
                     self._call("on_chunk")
-                    if self._checkpoint and time.perf_counter() - written >= self._checkpoint.every:
-                        self._write()
-                        written = time.perf_counter()
                 self.reason = self.reason or "completed"
             finally:
                 self._end()
@@ -222,8 +230,8 @@ class Run:
         self._deliver(self._model, params)
         self._seconds += time.perf_counter() - self._begin
         self._begin = time.perf_counter()
-        if self._checkpoint:
-            self._write()
+        failure = self._write() if self._checkpoint else None
+        self.error = self.error or failure
         self._call("on_end")
 
     def _initial(self, steps: int) -> dict[str, Any]:
@@ -243,12 +251,21 @@ class Run:
             lambda leaf: jnp.copy(leaf) if extended(leaf) else np.empty(leaf.shape, leaf.dtype), self.state
         )
 
-    def _agreed(self, length: int, interrupted: bool) -> tuple[int, bool]:
-        """Chunk and end, of the first process for all of them: each runs the same steps."""
+    def _agreed(self, length: int, ends: bool, due: bool) -> tuple[int, bool, bool]:
+        """Steps of the next chunk, whether the run ends and whether it is written, the same in every process.
+
+        The first process has the clock; any of them may end the run.
+        """
         if jax.process_count() == 1:
-            return length, interrupted
-        agreed = multihost_utils.broadcast_one_to_all(np.array([length, interrupted], np.int32))
-        return int(agreed[0]), bool(agreed[1])
+            return length, ends, due
+        votes = np.asarray(multihost_utils.process_allgather(np.array([self.step, length, ends, due], np.int32)))
+        if len(set(votes[:, 0].tolist())) > 1:
+            raise EdgewiseError(
+                f"the processes are at steps {', '.join(map(str, votes[:, 0].tolist()))}.",
+                "they resume from files of their own, or only some found one.",
+                "keep the checkpoint in a folder that all of them see.",
+            )
+        return int(votes[0, 1]), bool(votes[:, 2].any()), bool(votes[0, 3])
 
     def _call(self, hook: str) -> None:
         with jax.enable_x64(self._outer_x64):
@@ -263,18 +280,24 @@ class Run:
     def _show(self, pace: Pace) -> None:
         if self._display is None:
             return
-        eta = (self.steps - self.step) / pace.steps_per_second
+        rate = pace.steps_per_second
+        eta = (self.steps - self.step) / rate if rate else 0.0
         metric = ""
         if self._validation is not None and len(validated := self.history.validation):
             metric = f"validation {validated[-1]:.3g}"
-        self._display(Progress(self.step, self.steps, np.array([self.loss]), pace.steps_per_second, eta, metric))
+        self._display(Progress(self.step, self.steps, np.array([self.loss]), rate, eta, metric))
 
-    def _write(self) -> None:
+    def _write(self) -> CheckpointError | None:
+        """Write the checkpoint; the error where that fails."""
         assert self._checkpoint is not None
-        if jax.process_index() == 0:
-            header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
-            header |= {"seconds": self.history.seconds, "events": self._events}
+        header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
+        header |= {"seconds": self.history.seconds, "events": self._events}
+        try:
             self._checkpoint.save(self.state, header)
+        except CheckpointError as error:
+            self._events.append((self.step, "checkpoint not written"))
+            return error
+        return None
 
 
 def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
@@ -292,6 +315,16 @@ def _cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
         return np.array(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
 
     return cast
+
+
+def _described(model: nnx.Module) -> str:
+    """What tells architectures apart of which the parameters have equal shapes."""
+    return str(model) if hasattr(model, "config") else type(model).__name__
+
+
+def _without_addresses(thing: Any) -> str:
+    """``thing`` in words that are the same in another process: a function has an address in them."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(thing))
 
 
 def _like(value: Any, old: Any) -> Any:
