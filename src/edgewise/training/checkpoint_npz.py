@@ -27,7 +27,12 @@ _writing: set[Path] = set()  # the temporary files that threads of this process 
 
 
 class CheckpointError(EdgewiseError):
-    """A checkpoint cannot be written, cannot be read, or is not the one that was asked for."""
+    """A checkpoint cannot be written, cannot be read, or is not the one that was asked for.
+
+    ``result`` is the ``FitResult`` of a run whose last state could not be written.
+    """
+
+    result: Any = None
 
 
 def prepare(path: Path) -> None:

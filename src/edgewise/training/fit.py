@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from edgewise.errors import DataError, EdgewiseError, check_choice, check_count
 from edgewise.training.callbacks import Callback, Logging
-from edgewise.training.checkpoint import Checkpoint, read_header
+from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
 from edgewise.training.history import History
 from edgewise.training.loggers import Logger
 from edgewise.training.losses import resolve_loss
@@ -111,7 +111,7 @@ def fit(
         EdgewiseError: for arguments, data or checkpoints that cannot be used, before anything is trained.
         NonFiniteError: a loss or gradient that is not finite; the model has its last finite state.
     """
-    check_count("steps", steps)
+    steps = check_count("steps", steps)
     check_choice("on_nonfinite", on_nonfinite, ("stop", "restore"))
     _check_model(model)
     if schedule:
@@ -165,7 +165,14 @@ def _opened(checkpoint: str | Path | Checkpoint | None, resume: bool) -> tuple[C
             raise EdgewiseError("resume=True needs a checkpoint to go on from.", do="pass checkpoint='run.npz' too.")
         return None, None
     kept.prepare()
-    return kept, read_header(kept.path) if resume and kept.exists() else None
+    header = read_header(kept.path) if resume and kept.exists() else None
+    if header is not None and "settings" not in header:
+        raise CheckpointError(
+            f"{kept.path} is a checkpoint, but not of a run.",
+            "fit goes on from what fit wrote; a model by itself is read by edgewise.load_model.",
+            "name another file, or pass the loaded model and resume=False.",
+        )
+    return kept, header
 
 
 def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_size: Any) -> None:

@@ -235,7 +235,12 @@ def place(arrays: Any, mesh: Mesh | None, *, split: bool, axis: int = 0) -> Any:
         return jax.device_put(arrays)
     names = (*(None,) * axis, mesh.axis_names[0]) if split else ()
     sharding = NamedSharding(mesh, PartitionSpec(*names))
-    put = lambda leaf: jax.make_array_from_callback(np.shape(leaf), sharding, lambda index: np.asarray(leaf)[index])
+
+    def put(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        return jax.make_array_from_callback(np.shape(leaf), sharding, lambda index: np.asarray(leaf)[index])
+
     return jax.tree.map(put, arrays)
 
 
