@@ -14,7 +14,12 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 # Runs are shortened in length, never in kind.
-SHORTER = ((r"range\(\d{3,}\)", "range(5)"), (r"seeds=\d+", "seeds=2"), (r"epochs=\d+", "epochs=3"), (r"steps=\d{3,}", "steps=4"))
+SHORTER = (
+    (r"range\(\d{3,}\)", "range(5)"),
+    (r"seeds=\d+", "seeds=2"),
+    (r"epochs=\d+", "epochs=3"),
+    (r"steps=\d{3,}", "steps=4"),
+)
 
 
 def name(page: Path) -> str:

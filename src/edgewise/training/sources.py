@@ -237,7 +237,7 @@ def place(arrays: Any, mesh: Mesh | None, *, split: bool, axis: int = 0) -> Any:
     sharding = NamedSharding(mesh, PartitionSpec(*names))
 
     def put(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             return jax.random.wrap_key_data(put(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
         return jax.make_array_from_callback(np.shape(leaf), sharding, lambda index: np.asarray(leaf)[index])
 

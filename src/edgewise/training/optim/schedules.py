@@ -61,8 +61,9 @@ class Schedule:
                 f"give warmup={self.steps // 10} or more steps.",
             )
 
-    def __call__(self, step: Array) -> Array:
+    def __call__(self, step: Array | int) -> Array:
         """The learning rate of a step, counted from 0."""
+        step = jnp.asarray(step)
         t = jnp.clip((step - self.warmup) / (self.steps - self.warmup), 0.0, 1.0)
         grown = jnp.minimum(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
         return self.rate * grown * SHAPES[self.shape](t, self.end)

@@ -119,9 +119,7 @@ ALIASES = {"lm": "levenberg_marquardt", "gn": "gauss_newton"}
 """Short names of some."""
 
 
-def resolve_optimizer(
-    optimizer: str | optax.GradientTransformation | LevenbergMarquardt | Optimizer, steps: int
-) -> Optimizer:
+def resolve_optimizer(optimizer: Any, steps: int) -> Optimizer:
     """The optimizer for a run of so many ``steps``.
 
     Args:
