@@ -8,6 +8,7 @@ from edgewise.training.fit import FitResult, fit
 from edgewise.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from edgewise.training.history import History
 from edgewise.training.monitors import EarlyStopping, Monitor, ReduceOnPlateau
+from edgewise.training.objective import LeastSquares
 from edgewise.training.progress import Progress
 from edgewise.training.run import Run
 from edgewise.training.saved_model import load_model, save_model
@@ -21,6 +22,7 @@ __all__ = [
     "FitResult",
     "FittedEnsemble",
     "History",
+    "LeastSquares",
     "Monitor",
     "NonFiniteError",
     "Progress",

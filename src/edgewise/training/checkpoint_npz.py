@@ -61,8 +61,8 @@ def prepare(path: Path) -> None:
 def write(path: Path, header: dict[str, Any], arrays: Mapping[str, Any]) -> None:
     """Replace the file at ``path`` by ``header`` and ``arrays``; killed at any moment, the old or the new file stands.
 
-    Of several processes (``jax.distributed``) the first one writes.  Raises :class:`CheckpointError` where the disk is
-    full or the folder is not writable, with the old file as it was.
+    Of several processes that share the arrays (``jax.distributed``) the first one writes.  Raises
+    :class:`CheckpointError` where the disk is full or the folder is not writable, with the old file as it was.
     """
     split = [name for name, array in arrays.items() if isinstance(array, jax.Array) and not _whole(array)]
     if split:
@@ -70,7 +70,8 @@ def write(path: Path, header: dict[str, Any], arrays: Mapping[str, Any]) -> None
             f"{split[0]} is sharded over several processes, and one file is written by one of them.",
             do='write a folder instead: Checkpoint(path, backend="orbax").',
         )
-    if jax.distributed.is_initialized() and jax.process_index():
+    shared = any(isinstance(array, jax.Array) and not array.is_fully_addressable for array in arrays.values())
+    if shared and jax.process_index():
         return
     target, host = path.resolve(), jax.device_get(dict(arrays))
     temporary = _temporary(target)

@@ -17,6 +17,7 @@ from edgewise.training.fit import check_method, computing_dtype, held_out, looks
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer, resolve_optimizer
+from edgewise.training.processes import plain_mesh
 from edgewise.training.progress import Progress, shown
 from edgewise.training.run import deliver
 from edgewise.training.sources import InMemory, as_numbers
@@ -116,7 +117,7 @@ def fit_ensemble(
     objective = Objective(loss, tuple(regularizers))
     every = looks_every(steps, validate_every)
     data, validation = held_out(data, validation, seed)
-    parts, interrupted = [], False
+    parts, interrupted, mesh = [], False, plain_mesh(mesh)
     with shown(progress) as display:
         for group in _alike_but_for_the_rate(resolved):
             check_method(group[0], objective, data, batch_size)

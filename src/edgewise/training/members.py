@@ -11,14 +11,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, PartitionSpec
 
 from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import Pace, Program
 from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
+from edgewise.training.sources import place
 
 __all__ = ["Members", "check_alike"]
 
@@ -69,19 +71,24 @@ class Members:
             scales = np.concatenate([scales, np.ones(padding)])
             self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
         if mesh is not None:
-            self.state = jax.device_put(self.state, NamedSharding(mesh, PartitionSpec(mesh.axis_names[0])))
+            self.state = place(self.state, mesh, split=True)
         if self.program.begins:
-            self.state = self.evaluate(self.program.begun, data)
+            self.state = self._once(self.program.begun, data)
         self._advance = jax.jit(self._over_members(self.program.advance))
 
     def train(self, on_progress: Callable[[Progress], None] | None) -> bool:
         """Advance to the last step; whether Ctrl-C came first."""
         pace = Pace()
+        if spans_processes(self.mesh) and jax.process_index():
+            on_progress = None  # one run has one progress bar
         with Interrupt() as interrupt:
             try:
-                while self.done < self.steps and not interrupt.requested:
+                while self.done < self.steps:
+                    length, ends, _ = agreed(self.mesh, self.done, pace.length, interrupt.requested)
+                    if ends:
+                        break
                     begin, before = time.perf_counter(), self.done
-                    losses = self.advance(min(before + pace.length, self.steps))
+                    losses = self.advance(min(before + length, self.steps))
                     seconds = time.perf_counter() - begin
                     self.compile_seconds = self.compile_seconds or seconds
                     pace.took(self.done - before, seconds)
@@ -89,6 +96,8 @@ class Members:
                         rate, left = pace.steps_per_second, self.steps - self.done
                         on_progress(Progress(self.done, self.steps, losses, rate * self.count, left / rate))
             except KeyboardInterrupt:
+                if self.done < self.steps:
+                    agreed(self.mesh, self.done, 0, ends=True)  # the other processes wait for this one: they end too
                 if not self.done:
                     raise
                 return True
@@ -97,21 +106,24 @@ class Members:
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to step ``stop``; the latest recorded losses ``[members]``."""
         state = self._advance(self.state, self.data, (np.int32(self.done), np.int32(stop)))
-        losses = np.asarray(state["loss"])[: self.count, (stop - 1) // self.program.stride]
+        losses = on_host(state["loss"])[: self.count, (stop - 1) // self.program.stride]
         self.state, self.done = state, stop
         return losses
 
     def evaluate(self, function: Callable[[Any, Any], Any], data: Any) -> Any:
-        """``function`` of every member's state and the data, once."""
-        return compiled_for_few_runs(self._over_members(function))(self.state, data, ())
+        """``function`` of every member's state and the data, once; in NumPy."""
+        return on_host(self._once(function, data))
 
     def arrays(self) -> dict[str, Any]:
         """The state without the padding, in NumPy; losses are NaN from the step of divergence on."""
-        state = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.count], self.state)
+        state = jax.tree.map(lambda leaf: leaf[: self.count], on_host(self.state))
         diverged, recorded = state["halted"][:, None], np.arange(0, self.done, self.program.stride)
         loss = state["loss"][:, : len(recorded)]
         state["loss"] = np.where((diverged >= 0) & (recorded >= diverged), np.nan, loss)
         return state | {"recorded": recorded, "params": self.program.packing.unpacked(state["params"])}
+
+    def _once(self, function, data):
+        return compiled_for_few_runs(self._over_members(function))(self.state, data, ())
 
     def _over_members(self, function):
         """``function`` of one member's state, of shared data and arguments, over all: devices, groups, vmap."""

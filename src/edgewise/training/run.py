@@ -12,12 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh
 
 from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import EdgewiseError, check_count
-from edgewise.training.callbacks import Callback
+from edgewise.training.callbacks import Callback, Logging
 from edgewise.training.checkpoint import Checkpoint, CheckpointError
 from edgewise.training.diagnosis import NonFiniteError, explain
 from edgewise.training.history import History
@@ -27,6 +26,7 @@ from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer
 from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.processes import agreed, on_host, plain_mesh, spans_processes, wait
 from edgewise.training.progress import Progress
 from edgewise.training.sources import as_numbers, place, source_of
 
@@ -72,9 +72,11 @@ class Run:
         self.steps, self.step, self.start_step, self.reason = steps, 0, 0, ""
         self.error: NonFiniteError | CheckpointError | None = None
         self._model, self._hooks, self._display, self._checkpoint = model, hooks, display, checkpoint
-        self._halve, self._outer_x64, self._mesh = halve, outer_x64, _plain(mesh)
+        self._halve, self._outer_x64, self._mesh = halve, outer_x64, plain_mesh(mesh)
+        if spans_processes(self._mesh) and jax.process_index():  # one run has one log and one progress bar
+            self._hooks, self._display = tuple(each for each in hooks if not isinstance(each, Logging)), None
         self._events: list[tuple[int, str]] = []
-        self._seconds, self._begin = 0.0, time.perf_counter()
+        self._seconds, self._begin, self._in_step = 0.0, time.perf_counter(), True
         graphdef, params, rest = nnx.split(model, nnx.Param, ...)
         self._params, self._rest = jax.tree.map(_cast_to(dtype), params), jax.tree.map(_cast_to(dtype), rest)
         check = lambda arrays: objective.check(nnx.merge(graphdef, self._params, self._rest, copy=True), arrays)
@@ -172,7 +174,7 @@ class Run:
                 while self.step < self.steps:
                     due = self._checkpoint is not None and time.perf_counter() - written >= self._checkpoint.every
                     ends = bool(self.reason) or interrupt.requested
-                    length, ends, due = self._agreed(pace.length, ends, due)
+                    length, ends, due = agreed(self._mesh, self.step, pace.length, ends, due)
                     if ends:
                         self.reason = self.reason or "interrupted"
                         break
@@ -182,7 +184,9 @@ class Run:
                             warnings.warn(f"{failure.what} Training goes on.", RuntimeWarning, stacklevel=3)
                         written = time.perf_counter()
                     begin, before = time.perf_counter(), self.step
+                    self._in_step = False  # the other processes do not hear of an error in here
                     self._advance(min(before + length, self.steps))
+                    self._in_step = True
                     pace.took(self.step - before, time.perf_counter() - begin)
                     self._show(pace)
                     self._call("on_chunk")
@@ -217,7 +221,7 @@ class Run:
             self._events.append((self.step, "rate halved"))
             return
         self.reason = "not finite"
-        batch = jax.jit(self._program.batch)(data, np.int32(self.step))
+        batch = on_host(jax.jit(self._program.batch)(data, np.int32(self.step)))
         halve = not self._program.optimizer.full_batch
         self.error = explain(bad, batch, self._program.objective, self.step, halve=halve)
 
@@ -231,6 +235,8 @@ class Run:
         self._seconds += time.perf_counter() - self._begin
         self._begin = time.perf_counter()
         failure = self._write() if self._checkpoint else None
+        if self._checkpoint and self._in_step:
+            wait(self._mesh)  # whoever resumes next finds the file that the first process has written
         self.error = self.error or failure
         self._call("on_end")
 
@@ -251,26 +257,15 @@ class Run:
             lambda leaf: jnp.copy(leaf) if extended(leaf) else np.empty(leaf.shape, leaf.dtype), self.state
         )
 
-    def _agreed(self, length: int, ends: bool, due: bool) -> tuple[int, bool, bool]:
-        """Steps of the next chunk, whether the run ends and whether it is written, the same in every process.
-
-        The first process has the clock; any of them may end the run.
-        """
-        if jax.process_count() == 1:
-            return length, ends, due
-        votes = np.asarray(multihost_utils.process_allgather(np.array([self.step, length, ends, due], np.int32)))
-        if len(set(votes[:, 0].tolist())) > 1:
-            raise EdgewiseError(
-                f"the processes are at steps {', '.join(map(str, votes[:, 0].tolist()))}.",
-                "they resume from files of their own, or only some found one.",
-                "keep the checkpoint in a folder that all of them see.",
-            )
-        return int(votes[0, 1]), bool(votes[:, 2].any()), bool(votes[0, 3])
-
     def _call(self, hook: str) -> None:
-        with jax.enable_x64(self._outer_x64):
-            for callback in self._hooks:
-                getattr(callback, hook)(self)
+        try:
+            with jax.enable_x64(self._outer_x64):
+                for callback in self._hooks:
+                    getattr(callback, hook)(self)
+        except BaseException:
+            if hook != "on_end" and self.step < self.steps:
+                agreed(self._mesh, self.step, 0, ends=True)  # the other processes wait for this one: they end too
+            raise
 
     def _deliver(self, model: nnx.Module, params: Any) -> None:
         """Give ``model`` the parameters, and the rest, in its own types."""
@@ -331,17 +326,6 @@ def _like(value: Any, old: Any) -> Any:
     if jnp.issubdtype(old.dtype, jax.dtypes.extended):
         return value
     return jax.device_put(np.asarray(value).astype(old.dtype))
-
-
-def _plain(mesh: Mesh | None) -> Mesh | None:
-    """The mesh with automatic axes: shardings are left to the compiler."""
-    if mesh is None:
-        return None
-    if not isinstance(mesh, Mesh):
-        raise EdgewiseError(
-            f"mesh={mesh!r} is no mesh of devices.", do="pass jax.make_mesh((jax.device_count(),), ('batch',))."
-        )
-    return Mesh(mesh.devices, mesh.axis_names)
 
 
 def _lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
