@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.measure import markdown, median, run_script
+from benchmarks.measure import fill, markdown, median, run_script
 
 _DATA = """
 import json, time
@@ -52,10 +52,6 @@ print(json.dumps([time.perf_counter() - start, score]))
 )
 
 
-def _fill(code: str, epochs: int, runs: int = 1) -> str:
-    return code.replace("EPOCHS", str(epochs)).replace("RUNS", str(runs))
-
-
 def main(quick: bool) -> str:
     """Seconds after the imports of one fit, and of whole processes for the study; medians over alternating rounds."""
     epochs, rounds, seeds = (200, 1, 2) if quick else (2000, 3, 16)
@@ -64,13 +60,13 @@ def main(quick: bool) -> str:
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         cache |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-        run_script(_fill(_OURS, epochs), env=cache)
+        run_script(fill(_OURS, EPOCHS=epochs), env=cache)
         for index in range(rounds):
-            fits["jaxKAN"].append(run_script(_fill(_JAXKAN, epochs))[0][0])
-            fits["edgewise, cold"].append(run_script(_fill(_OURS, epochs))[0][0])
-            fits["edgewise, warm cache"].append(run_script(_fill(_OURS, epochs), env=cache)[0][0])
+            fits["jaxKAN"].append(run_script(fill(_JAXKAN, EPOCHS=epochs, RUNS=1))[0][0])
+            fits["edgewise, cold"].append(run_script(fill(_OURS, EPOCHS=epochs))[0][0])
+            fits["edgewise, warm cache"].append(run_script(fill(_OURS, EPOCHS=epochs), env=cache)[0][0])
             study.append(_study(Path(folder) / f"study-{index}", epochs, seeds))
-        whole = run_script(_fill(_JAXKAN, epochs, runs=5))[1] if not quick else 5 * fits["jaxKAN"][0]
+        whole = run_script(fill(_JAXKAN, EPOCHS=epochs, RUNS=5))[1] if not quick else 5 * fits["jaxKAN"][0]
     reference = median(fits["jaxKAN"])
     rows = [[name, f"{median(t):.2f}", f"1 / {reference / median(t):.1f}"] for name, t in fits.items()]
     per_run = median(study) / (5 * seeds)

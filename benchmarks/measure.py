@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import Any
 
 import jax
 
-__all__ = ["alternate", "machine", "markdown", "median", "run_script", "temporary_bytes"]
+__all__ = ["alternate", "fill", "machine", "markdown", "median", "ratio", "run_script", "temporary_bytes"]
 
 median = statistics.median
 
@@ -45,6 +46,13 @@ def temporary_bytes(function: Callable, *arguments: Any) -> int:
     """XLA's own figure of the temporary memory of a compiled function."""
     analysis: Any = jax.jit(function).lower(*arguments).compile().memory_analysis()
     return analysis.temp_size_in_bytes
+
+
+def fill(code: str, **values: Any) -> str:
+    """A script with values in the place of their names in capitals."""
+    for name, value in values.items():
+        code = re.sub(rf"\b{name}\b", lambda _, value=value: str(value), code)
+    return code
 
 
 def run_script(code: str, *, env: Mapping[str, str] | None = None) -> tuple[Any, float]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from typing import Any
 
-from benchmarks.measure import markdown, median, run_script
+from benchmarks.measure import fill, markdown, median, run_script
 
 _SETUP = """
 import json, time
@@ -120,27 +119,21 @@ print(json.dumps(sorted(ratios)[ROUNDS // 2]))
 """
 
 
-def _fill(code: str, **values: Any) -> str:
-    for name, value in values.items():
-        code = code.replace(name, str(value))
-    return code
-
-
 def main(quick: bool) -> str:
     """Ratios within one process, and whole fits in fresh ones; medians over alternating rounds."""
     epochs, rounds = (200, 1) if quick else (2000, 5)
-    ratio, bare = run_script(_fill(_COMPILED, EPOCHS=epochs, ROUNDS=rounds))[0]
+    ratio, bare = run_script(fill(_COMPILED, EPOCHS=epochs, ROUNDS=rounds))[0]
     whole: dict[str, list[float]] = {"tutorial": [], "cold": [], "warm": []}
     with tempfile.TemporaryDirectory() as folder:
         cache = {"JAX_COMPILATION_CACHE_DIR": folder, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
         cache |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-        run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)
+        run_script(fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)
         for _ in range(rounds):
-            whole["tutorial"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="tutorial"))[0])
-            whole["cold"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"))[0])
-            whole["warm"].append(run_script(_fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)[0])
+            whole["tutorial"].append(run_script(fill(_WHOLE, EPOCHS=epochs, WHICH="tutorial"))[0])
+            whole["cold"].append(run_script(fill(_WHOLE, EPOCHS=epochs, WHICH="ours"))[0])
+            whole["warm"].append(run_script(fill(_WHOLE, EPOCHS=epochs, WHICH="ours"), env=cache)[0])
     loop, cold, warm = (median(whole[name]) for name in ("tutorial", "cold", "warm"))
-    batches = run_script(_fill(_BATCHES, EPOCHS=2 if quick else 20, ROUNDS=rounds))[0]
+    batches = run_script(fill(_BATCHES, EPOCHS=2 if quick else 20, ROUNDS=rounds))[0]
     rows = [
         ["steps/s against the tutorial's loop, both compiled", f"{ratio:.1f}", "10"],
         [f"{epochs} steps, compilation counted: {cold:.2f} s against {loop:.2f} s", f"{loop / cold:.1f}", "5"],

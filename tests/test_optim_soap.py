@@ -15,7 +15,7 @@ from edgewise.models import KAN
 from edgewise.training.optim import scale_by_soap, soap
 
 # the first statistic of every rotated axis has full rank: eigenvectors of rank-deficient ones are not unique
-SHAPES = {"coef": (2, 4, 3), "kernel": (4, 4), "bias": (3,), "row": (1, 4)}
+SHAPES = {"coef": (2, 4, 3), "kernel": (4, 4), "bias": (3,), "row": (1, 11)}
 
 
 def gradients_of(steps, seed=0):

@@ -402,7 +402,7 @@ def test_kill_9_at_random_moments_changes_no_bit(tmp_path, root, optimizer, batc
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
     command = lambda name, seed: [sys.executable, "-c", TRAINER, str(tmp_path / name), optimizer, str(batch_size), seed]
-    subprocess.run(command("whole.npz", "0"), env=environment, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command("whole.npz", str(first)), env=environment, check=True, stdout=subprocess.DEVNULL)
     moments, reached, torn = np.random.default_rng(first), [], 0
     for kill in range(first, first + 10):  # 20 in all
         with subprocess.Popen(command("run.npz", str(kill)), env=environment, stdout=subprocess.PIPE) as child:
