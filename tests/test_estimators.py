@@ -37,7 +37,7 @@ X = rng.normal(size=(60, 3)) * [1, 10, 0.1] + [0, 50, 3]
 Z = (X - X.mean(axis=0)) / X.std(axis=0)  # what the estimator makes of them: two deviations are the ends of "rbf:3"
 Y = 100 + 20 * (np.sin(Z[:, 0]) + Z[:, 1] * Z[:, 2])
 LABELS = np.array(["ash", "elm", "oak"])[np.digitize(Z[:, 0] + 0.3 * Z[:, 1], [-0.5, 0.5])]
-SMALL = {"hidden_widths": (3,), "basis": "rbf:3", "max_steps": 20, "random_state": 0}
+SMALL = {"hidden_widths": (3,), "basis": "rbf:3", "residual": "silu", "max_steps": 20, "random_state": 0}
 
 
 def regressor(**options):
