@@ -36,26 +36,32 @@ def contract(
     first: int = 0,
     residual: Residual | None = None,
     kernel: Array | None = None,
+    bias: Array | None = None,
     precision: Any = None,
 ) -> Array:
-    """sum_m B_m(x) coef_m + R(x) kernel: ``[*batch, n_in]``, ``coef`` ``[K, n_in, n_out]`` to ``[*batch, n_out]``.
+    """sum_m B_m(x) coef_m + R(x) kernel + bias: ``[*batch, n_in]`` to ``[*batch, n_out]``.
 
-    ``first`` is the mode that ``coef`` starts from.  ``residual`` is R, or None for no such branch; ``kernel`` is
-    ``[n_in, n_out]``.  Every form is the same sum, and differentiates in forward mode, reverse mode and their
-    compositions.
+    Args:
+        coef: of the modes from number ``first`` on, ``[K, n_in, n_out]``.
+        residual: R, or None for no such branch.
+        kernel: ``[n_in, n_out]``.
+        bias: ``[n_out]``.
+
+    Every form is the same sum, and differentiates in forward mode, reverse mode and their compositions.
     """
     modes, n_in, n_out = coef.shape
     rows = x.reshape(-1, n_in)
     branch: Any = None if residual is None else (residual(rows), kernel)
     sparse = basis.support and modes > _SPARSE * n_out
     if max(n_in, n_out) <= _NARROW and not sparse:
-        y = _features_first(basis, rows, state, coef, first, precision, branch)
+        y = _features_first(basis, rows, state, coef, first, precision, branch, bias)
     else:
         blocks = modes <= _UNROLLED or basis.broadcasts
         form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
         y = form(basis, rows, state, coef, first, precision)
         if branch is not None:
             y = y + jnp.matmul(*branch, precision=precision)
+        y = y if bias is None else y + bias
     return y.reshape(*x.shape[:-1], n_out)
 
 
@@ -90,8 +96,11 @@ def _gathered(basis, x, state, coef, first, precision):
     return reduce(add, products)
 
 
-def _features_first(basis, x, state, coef, first, precision, branch=None):
-    """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything."""
+def _features_first(basis, x, state, coef, first, precision, branch=None, bias=None):
+    """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything.
+
+    Nothing comes after the transposition at the end: it cancels that of the next layer.
+    """
     modes, n_in, n_out = coef.shape
     if not state:
         values = jnp.moveaxis(basis.blocks(x.T, state, (first, basis.size))[0], -2, 0)
@@ -114,4 +123,5 @@ def _features_first(basis, x, state, coef, first, precision, branch=None):
     columns, flat = values.reshape(modes * n_in, -1), coef.reshape(-1, n_out)
     if branch is not None:  # in the same product: one of its own would double the time of a narrow layer
         columns, flat = jnp.concatenate([columns, branch[0].T]), jnp.concatenate([flat, branch[1]])
-    return jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision).T
+    y = jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision)
+    return y.T if bias is None else (y + bias[:, None]).T

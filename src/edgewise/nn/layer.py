@@ -95,7 +95,7 @@ class KANLayer(PicklesResidual):
         x, state, (coef, kernel, scale, bias) = self._promoted(x)
         if scale is not None:
             coef = coef * scale
-        y = contract(
+        return contract(
             self.basis,
             x,
             state,
@@ -103,9 +103,9 @@ class KANLayer(PicklesResidual):
             first=self.first_mode,
             residual=self.residual,
             kernel=kernel,
+            bias=bias,
             precision=self.precision,
         )
-        return y if bias is None else y + bias
 
     def edges(self, x: Any) -> Array:
         """Every edge function, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum, + b."""
