@@ -90,14 +90,14 @@ def test_the_help_tells_the_defaults_of_the_estimators():
     from edgewise.estimators import KANClassifier, KANRegressor
 
     told = {option.name: re.search(r"\(default: (.*)\)", option.help) for option in OPTIONS}
-    spoken = {(32,): "32", None: "that of the family"}
+    spoken = {(32,): "32", (64,): "64", None: "that of the family"}
     for name, keyword in KEYWORDS.items():
         if name == "seed":  # a run can be repeated
             continue
         values = [inspect.signature(kind).parameters[keyword].default for kind in (KANRegressor, KANClassifier)]
         texts = dict.fromkeys(spoken.get(value, str(value)) for value in values)
         assert told[name] is not None, name
-        assert told[name][1] == ", ".join(texts), name
+        assert told[name][1] == ", ".join(texts) + " for classes" * (len(texts) > 1), name
 
 
 def test_the_command_line_goes_first():

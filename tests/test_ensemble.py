@@ -160,8 +160,11 @@ def test_progress_is_told():
     assert len(seen) > 2
     for progress in seen:
         assert progress.steps == 40
-        assert progress.steps_per_second > 0
-        assert progress.eta_seconds >= 0
+        if progress is seen[0]:  # its time is that of compilation
+            assert np.isnan([progress.steps_per_second, progress.eta_seconds]).all()
+        else:
+            assert progress.steps_per_second > 0
+            assert progress.eta_seconds >= 0
         np.testing.assert_array_equal(progress.losses, done.train_loss[:, progress.step - 1])
     assert seen[-1].eta_seconds == 0
 

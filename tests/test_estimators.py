@@ -122,27 +122,27 @@ def test_a_target_that_does_not_vary_is_predicted():
     np.testing.assert_allclose(regressor().fit(X, np.full(60, 7.0)).predict(X), 7.0)
 
 
-def test_alpha_weights_the_sum_of_squares_of_coefficients_and_residual_kernels():
+def test_alpha_over_the_count_weights_the_sum_of_squares_of_coefficients_and_residual_kernels():
     layers = network(3, 1).layers
     squares = sum(float(np.sum(np.square(v[...]))) for layer in layers for v in (layer.coef, layer.residual_kernel))
     free, bound = (regressor(alpha=alpha, max_steps=1).fit(X, Y).loss_curve_[0] for alpha in (0.0, 0.25))
-    assert bound - free == pytest.approx(0.25 * squares, rel=1e-9)
+    assert bound - free == pytest.approx(0.25 / 60 * squares, rel=1e-9)
 
 
 def test_without_a_hidden_layer_and_a_linear_residual_it_is_ridge_regression():
-    """The penalty against the closed form: mean squared error plus alpha times the squares of the slopes."""
+    """The penalty against the closed form: squared errors plus alpha times the squares of the slopes."""
     options = {"hidden_widths": (), "basis": "chebyshev:1,squash=none", "residual": None, "optimizer": "lbfgs"}
-    fitted = regressor(**options, alpha=0.1, max_steps=60).fit(X, Y)
+    fitted = regressor(**options, alpha=6.0, max_steps=60).fit(X, Y)
     # chebyshev:1 is T_1(x) = x beside a bias; the inputs have a deviation of 1/2
-    ridge = Ridge(alpha=60 * 0.1).fit(Z / 2, (Y - Y.mean()) / Y.std())
+    ridge = Ridge(alpha=6.0).fit(Z / 2, (Y - Y.mean()) / Y.std())
     np.testing.assert_allclose(fitted.predict(X), ridge.predict(Z / 2) * Y.std() + Y.mean(), rtol=1e-6)
 
 
 def test_without_a_hidden_layer_it_is_logistic_regression():
     options = {"hidden_widths": (), "basis": "chebyshev:1,squash=none", "residual": None, "optimizer": "lbfgs"}
-    fitted = classifier(**options, alpha=0.01, max_steps=100).fit(X, LABELS)
+    fitted = classifier(**options, alpha=0.6, max_steps=100).fit(X, LABELS)
     # theirs is the sum over samples plus squares / (2 C)
-    logistic = LogisticRegression(C=1 / (2 * 60 * 0.01), tol=1e-10, max_iter=1000).fit(Z / 2, LABELS)
+    logistic = LogisticRegression(C=1 / (2 * 0.6), tol=1e-10, max_iter=1000).fit(Z / 2, LABELS)
     np.testing.assert_allclose(fitted.predict_proba(X), logistic.predict_proba(Z / 2), atol=1e-4)
 
 

@@ -21,6 +21,7 @@ from edgewise.study.plots import (
     literal,
 )
 from edgewise.study.report import inline_svg
+from edgewise.training.history import plain_log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -59,12 +60,12 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
     """
     figure = _figure(8.6, 4.0)
     axes = figure.add_subplot()
-    lowest = np.inf
+    lowest, highest = np.inf, -np.inf
     for (part, points), colour, dashes in zip(curve.items(), COLOURS, ((None, None), (5, 1.5)), strict=False):
         if not points:
             continue
         steps, losses = np.array(points, np.float64).T  # None becomes NaN, which leaves a gap
-        lowest = np.fmin(lowest, np.nanmin(losses, initial=np.inf))
+        lowest, highest = np.nanmin(losses, initial=lowest), np.nanmax(losses, initial=highest)
         label = part
         if part == "validation" and np.isfinite(losses).any():
             best = int(np.nanargmin(losses))
@@ -74,6 +75,7 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
                   marker="o" if len(steps) == 1 else None)  # fmt: skip
     if 0 < lowest < np.inf:
         axes.set_yscale("log")
+        plain_log_ticks(axes.yaxis, highest / lowest)
     axes.set_xlim(left=0)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")

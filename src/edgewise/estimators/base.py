@@ -185,7 +185,7 @@ class KANEstimator(BaseEstimator):
                 steps=self.max_steps,
                 batch_size=batch_size,
                 validation=validation if chosen.any() else None,
-                regularizers=self._penalties(),
+                regularizers=self._penalties(1.0 if batch_size is None else batch_size / int(np.sum(~chosen))),
                 callbacks=self._callbacks(bool(chosen.any())),
                 seed=seed,
                 progress=bool(self.verbose),
@@ -223,11 +223,12 @@ class KANEstimator(BaseEstimator):
             )
         return [check_count(f"hidden_widths[{i}]", width) for i, width in enumerate(self.hidden_widths)]
 
-    def _penalties(self) -> tuple[Any, ...]:
+    def _penalties(self, share: float) -> tuple[Any, ...]:
+        """What is added to the loss of a batch with that share of the samples."""
         if not _is_number(self.alpha) or not 0 <= self.alpha < np.inf:
-            raise EdgewiseError(f"alpha must be a number of at least 0, got {self.alpha!r}.", do="pass say alpha=0.01.")
+            raise EdgewiseError(f"alpha must be a number of at least 0, got {self.alpha!r}.", do="pass say alpha=1.0.")
         further = self.regularizers if isinstance(self.regularizers, tuple | list) else (self.regularizers,)
-        return (*((Ridge(float(self.alpha)),) if self.alpha else ()), *further)
+        return (*((Ridge(float(self.alpha), share),) if self.alpha else ()), *further)
 
     def _callbacks(self, validates: bool) -> tuple[Any, ...]:
         stopping = EarlyStopping(self.patience)  # made in any case: it checks the patience

@@ -13,12 +13,20 @@ __all__ = ["Ridge"]
 
 @dataclass(frozen=True)
 class Ridge:
-    """``weight`` times the sum of squares of coefficients and residual kernels; biases are free.
+    """``alpha`` / n times the sum of squares of coefficients and residual kernels; biases are free.
 
-    A sum of squares, so that second-order methods take it.  Hoerl and Kennard, Technometrics 12 (1970) 55.
+    n, the sum of the sample weights, is taken from the batch ``(x, y, weight)`` and so is no part of the program: data
+    of other lengths find it compiled.  A penalty over n is a prior, which more samples outweigh; scikit-learn's
+    perceptrons have the same.  A sum of squares, so that second-order methods take it.
+
+    Args:
+        share: of the samples that are in a batch.
+
+    Hoerl and Kennard, Technometrics 12 (1970) 55.
     """
 
-    weight: float
+    alpha: float
+    share: float = 1.0
 
     def __call__(self, model: Any, batch: Any) -> Array:
         """The penalty, a scalar."""
@@ -28,4 +36,4 @@ class Ridge:
         """``[m]`` whose squares sum to the penalty."""
         variables = [variable for layer in model.layers for variable in (layer.coef, layer.residual_kernel)]
         values = jnp.concatenate([jnp.ravel(variable[...]) for variable in variables if variable is not None])
-        return self.weight**0.5 * values
+        return jnp.sqrt(self.alpha * self.share / jnp.sum(batch[2])) * values

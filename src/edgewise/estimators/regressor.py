@@ -32,7 +32,8 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         optimizer: spelled as for ``edgewise.fit``: "adam:1e-2,cosine", "lbfgs", "levenberg_marquardt".
         max_steps: updates of the parameters.
         batch_size: rows a step; None is all of them, "auto" all up to 4096 and otherwise 1024.
-        alpha: weight of the sum of squares of coefficients and residual kernels in what is minimized.
+        alpha: weight of the sum of squares of coefficients and residual kernels beside the sum of the losses of all
+            samples, as in scikit-learn's perceptrons.
         regularizers: further penalties (``edgewise.training.regularizers``).
         validation_fraction: share of the samples held back to end training early; 0 trains on all.
         patience: looks in a row without improvement that end training early; there are a hundred in ``max_steps``.
@@ -65,7 +66,7 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         optimizer: Any = "adam:1e-2,cosine",
         max_steps: Any = 300,
         batch_size: Any = "auto",
-        alpha: Any = 0.02,
+        alpha: Any = 8.0,
         regularizers: Any = (),
         validation_fraction: Any = 0.0,
         patience: Any = 10,

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgewise.errors import require
 from edgewise.study.comparison import Comparison, show
+from edgewise.training.history import plain_log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -117,8 +118,7 @@ def score_figure(result: Comparison) -> Figure:
     finite_scores = result.scores[np.isfinite(result.scores)]
     if not result.task.higher_is_better and finite_scores.size and finite_scores.min() > 0:
         axes.set_xscale("log")
-        if finite_scores.max() / finite_scores.min() < 30:
-            _plain_log_ticks(axes, finite_scores.max() / finite_scores.min())
+        plain_log_ticks(axes.xaxis, finite_scores.max() / finite_scores.min())
     axes.set_xlabel(result.task.score_name)
     legend = "dot: one seed · box: quartiles · line: median" + (" · diamond: published (one seed)" if published else "")
     axes.set_title(legend, fontsize=9, color=FAINT, loc="left")
@@ -234,15 +234,6 @@ def _spread(wanted: np.ndarray, gap: float) -> np.ndarray:
                 placed[i] -= overlap / 2
                 placed[i + 1] += overlap / 2
     return placed + max(0.0, -placed.min()) - max(0.0, placed.max() - 1.0)
-
-
-def _plain_log_ticks(axes: Axes, ratio: float) -> None:
-    """Plain numbers within the decades, where an axis of less than two decades would show a single power of ten."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio > 6 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _best_and_worst(result: Comparison) -> list[str]:

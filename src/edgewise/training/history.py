@@ -12,7 +12,7 @@ import numpy as np
 
 from edgewise.errors import EdgewiseError, require
 
-__all__ = ["History"]
+__all__ = ["History", "plain_log_ticks"]
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,10 @@ class History:
             ax.plot(self.validation_steps, self.validation, color="#ee6677", linewidth=1.6, label="validation")
             ax.legend(frameon=False)
         values = np.concatenate([self.loss, self.validation])
-        if (values[np.isfinite(values)] > 0).all():
+        values = values[np.isfinite(values)]
+        if values.size and (values > 0).all():
             ax.set_yscale("log")
+            plain_log_ticks(ax.yaxis, values.max() / values.min())
         for step, what in self.events:
             ax.axvline(step, color="#999999", linewidth=0.8, linestyle=":")
             ax.annotate(what, (step, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, va="top")
@@ -98,6 +100,16 @@ class History:
         if self.score_name:
             columns.append((f"validation_{self.score_name}", self.validation_steps, self.score))
         return columns
+
+
+def plain_log_ticks(axis: Any, ratio: float) -> None:
+    """Plain numbers on a logarithmic axis of Matplotlib whose ends have a ``ratio`` below 30: few powers of ten fit."""
+    if ratio >= 30:
+        return
+    ticker = require("matplotlib.ticker", "plot")
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if ratio > 6 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _number(value: float | int) -> float | int | None:

@@ -227,8 +227,8 @@ class Pace:
 
     def took(self, steps: int, seconds: float) -> None:
         """Learn from a chunk; the first one tells how long compilation takes, not a step."""
-        self.steps_per_second = steps / seconds
         if not self._compiled or not steps:
             self._compiled = True
             return
+        self.steps_per_second = steps / seconds
         self.length = max(1, min(10 * self.length, round(self.steps_per_second * _SECONDS_PER_CHUNK)))

@@ -28,8 +28,8 @@ class Progress:
     Attributes:
         step, steps: updates done, and asked for.
         losses: the latest loss of every member of an ensemble, ``[members]``, or of the one model, ``[1]``.
-        steps_per_second: of all members together.
-        eta_seconds: the time left.
+        steps_per_second: of all members together; NaN after the first step, whose time is that of compilation.
+        eta_seconds: the time left; NaN likewise.
         metric: the latest validation loss or score and its name, as text.
     """
 
@@ -112,5 +112,7 @@ def _status(state: Any) -> str:
     loss = f"{np.median(finite):.3g}" if finite.size else "diverged"
     name = "loss" if losses.size == 1 else "median loss"
     metric = f"  {state.metric}" if state.metric else ""
-    seconds = round(max(state.eta_seconds, 0.0)) if np.isfinite(state.eta_seconds) else 0
+    if not np.isfinite([state.steps_per_second, state.eta_seconds]).all():
+        return f"{name} {loss}{metric}"
+    seconds = round(max(state.eta_seconds, 0.0))
     return f"{name} {loss}{metric}  {state.steps_per_second:,.0f} steps/s  {seconds // 60}:{seconds % 60:02d} left"
