@@ -126,7 +126,7 @@ OPTIONS = (
     Option("batch-size", "rows", "training",
            "rows a step, all, or auto: all up to 4096, otherwise 1024 (default: auto)", "N"),
     Option("alpha", "number", "training",
-           "weight of the squares of the coefficients (default: 8.0, 5.0 for classes)", "WEIGHT"),
+           "weight of the squares of the coefficients (default: 8.0, 6.0 for classes)", "WEIGHT"),
     Option("validation", "number", "training",
            "fraction of the training rows to end training early by; 0 for none (default: 0.0)", "FRACTION"),
     Option("patience", "count", "training",

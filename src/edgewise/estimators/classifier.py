@@ -46,7 +46,7 @@ class KANClassifier(ClassifierMixin, KANEstimator):
         optimizer: Any = "adam:1e-2,cosine",
         max_steps: Any = 400,
         batch_size: Any = "auto",
-        alpha: Any = 5.0,
+        alpha: Any = 6.0,
         regularizers: Any = (),
         class_weight: Any = None,
         validation_fraction: Any = 0.0,
