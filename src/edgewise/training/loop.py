@@ -125,7 +125,7 @@ class Program:
 
     def _step(self, step, state, batch, data):
         moved, loss, finite = self._moved(state, batch)
-        alive = self._alive(state)
+        alive = True if self.halts else self._alive(state)  # a loop that halts does not come here otherwise
         kept = {name: state[name] for name in moved}
         # an index past the end writes nothing: losses are recorded every `stride` steps
         slot = jnp.where(step % self.stride == 0, step // self.stride, state["loss"].shape[0])

@@ -17,7 +17,7 @@ from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import Pace, Program
-from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
 from edgewise.training.sources import place
@@ -55,8 +55,7 @@ class Members:
         **options: Any,
     ):
         split = [nnx.split(model, nnx.Param, ...) for model in models]
-        uniform = len({leaf.dtype for leaf in jax.tree.leaves(split[0][1])}) == 1
-        packing = AsVector.of(split[0][1]) if options["optimizer"].packed and uniform else AsTree()
+        packing = packing_of(split[0][1], options["optimizer"])
         self.program = Program(split[0][0], packing=packing, halts=False, **options)
         self.count, self.done, self.steps, self.data, self.mesh = len(split), 0, steps, data, mesh
         self.compile_seconds = 0.0

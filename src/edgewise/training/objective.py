@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -126,7 +128,8 @@ class Objective(CheckedKeywords):
             )
         else:
             x, *others = batch
-            self.loss.check(_shape_of("predictions", lambda model, x: model(x), model, x), *others)
+            shape = _shape_told("predictions", _predictions.eval_shape(*nnx.split(model), x))
+            self.loss.check(shape, *others)
         for regularizer in self.regularizers:
             _check_scalar("regularizer", regularizer, model, batch)
 
@@ -154,7 +157,16 @@ def _check_scalar(kind: str, function: Callable[[Any, Any], Any], model: Any, ba
 
 
 def _shape_of(what: str, function: Callable[[Any, Any], Any], model: Any, batch: Any) -> tuple[int, ...]:
-    result = nnx.eval_shape(function, model, batch)
+    return _shape_told(what, nnx.eval_shape(function, model, batch))
+
+
+@partial(jax.jit, static_argnums=0)
+def _predictions(graphdef: Any, state: Any, x: Any) -> Any:
+    """Never run: its shapes are kept from one fit to the next, and tracing a model takes as long as many steps."""
+    return nnx.merge(graphdef, state)(x)
+
+
+def _shape_told(what: str, result: Any) -> tuple[int, ...]:
     if not hasattr(result, "shape"):
         raise ShapeError(f"{what}: {type(result).__name__} instead of an array.", do="return one array.")
     return tuple(result.shape)

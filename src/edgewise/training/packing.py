@@ -10,7 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-__all__ = ["AsTree", "AsVector"]
+from edgewise.training.optim import Optimizer
+
+__all__ = ["AsTree", "AsVector", "packing_of"]
+
+_SMALL = 16_384  # parameters up to which launching kernels costs more than copying parameters
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,12 @@ class AsVector:
             for start, end, shape in zip([0, *ends], ends, self.shapes, strict=False)
         ]
         return jax.tree.unflatten(self.treedef, leaves)
+
+
+def packing_of(params: Any, optimizer: Optimizer) -> AsTree | AsVector:
+    """A vector where the optimizer needs one, or allows one that is small; otherwise as the model has them."""
+    leaves = jax.tree.leaves(params)
+    small = sum(np.size(leaf) for leaf in leaves) <= _SMALL
+    uniform = len({leaf.dtype for leaf in leaves}) == 1
+    wanted = optimizer.packed and uniform and (small or optimizer.full_batch)
+    return AsVector.of(params) if wanted else AsTree()

@@ -25,7 +25,7 @@ from edgewise.training.loop import Pace, Program, advance, initial_state
 from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer
-from edgewise.training.packing import AsTree, AsVector
+from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, plain_mesh, spans_processes, wait
 from edgewise.training.progress import Progress
 from edgewise.training.sources import as_numbers, place, source_of
@@ -86,12 +86,11 @@ class Run:
             arrays = as_numbers(validation, dtype)
             check(arrays)
             self._validation = place(arrays, self._mesh, split=False)
-        uniform = len({leaf.dtype for leaf in jax.tree.leaves(self._params)}) == 1
         self._program = Program(
             graphdef,
             objective,
             optimizer,
-            AsVector.of(params) if optimizer.packed and uniform else AsTree(),
+            packing_of(self._params, optimizer),
             feed=self._source.feed,
             monitors=monitors,
             stride=stride or -(-steps // _RECORDED),

@@ -254,9 +254,9 @@ def _mapped_batches(data: Any, rows: int, size: int, seed: int, epoch: int) -> I
 def _check_finite(arrays: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(arrays):
         values = np.asarray(leaf)
-        if values.dtype.kind in "biu" or np.isfinite(values.astype(np.float64, copy=False)).all():
+        if values.dtype.kind in "biu" or np.isfinite(values).all():
             continue
-        position = tuple(np.argwhere(~np.isfinite(values.astype(np.float64)))[0].tolist())
+        position = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
         raise DataError(
             f"data{jax.tree_util.keystr(path)}{list(position)} is {values[position]}.",
             "one such value makes every loss and every gradient undefined (float32 ends at 3.4e38).",
