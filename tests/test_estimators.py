@@ -171,7 +171,7 @@ def test_class_weights_multiply_those_of_the_samples():
     by_hand = classifier().fit(X, LABELS, sample_weight=np.where(LABELS == "elm", 3.0, 1.0))
     given = classifier(class_weight={"ash": 1.0, "elm": 3.0, "oak": 1.0}).fit(X, LABELS)
     np.testing.assert_allclose(given.predict_proba(X), by_hand.predict_proba(X), rtol=1e-9)
-    counts = {name: 1 / np.sum(name == LABELS) for name in np.unique(LABELS)}
+    counts = {name: 20 / np.sum(name == LABELS) for name in np.unique(LABELS)}  # 60 in all, as the samples
     balanced = classifier(class_weight="balanced").fit(X, LABELS)
     equal = classifier(class_weight=counts).fit(X, LABELS)
     np.testing.assert_allclose(balanced.predict_proba(X), equal.predict_proba(X), rtol=1e-7)
@@ -235,7 +235,7 @@ def test_label_smoothing_keeps_the_probabilities_from_the_ends():
 
 def test_several_targets_are_each_in_units_of_their_own():
     y = np.stack([Y, 1e-3 * Z[:, 0]], axis=1)
-    fitted = regressor(max_steps=200, optimizer="adam:3e-2").fit(X, y)
+    fitted = regressor(max_steps=200, optimizer="adam:3e-2", alpha=1.0).fit(X, y)
     assert fitted.n_outputs_ == 2
     assert fitted.predict(X).shape == (60, 2)
     assert (r2_score(y, fitted.predict(X), multioutput="raw_values") > 0.5).all()

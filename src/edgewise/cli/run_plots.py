@@ -75,7 +75,7 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
                   marker="o" if len(steps) == 1 else None)  # fmt: skip
     if 0 < lowest < np.inf:
         axes.set_yscale("log")
-        plain_log_ticks(axes.yaxis, highest / lowest)
+        plain_log_ticks(axes.yaxis, float(highest / lowest))
     axes.set_xlim(left=0)
     axes.set_xlabel("step")
     axes.set_ylabel("loss")

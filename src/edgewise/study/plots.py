@@ -118,7 +118,7 @@ def score_figure(result: Comparison) -> Figure:
     finite_scores = result.scores[np.isfinite(result.scores)]
     if not result.task.higher_is_better and finite_scores.size and finite_scores.min() > 0:
         axes.set_xscale("log")
-        plain_log_ticks(axes.xaxis, finite_scores.max() / finite_scores.min())
+        plain_log_ticks(axes.xaxis, float(finite_scores.max() / finite_scores.min()))
     axes.set_xlabel(result.task.score_name)
     legend = "dot: one seed · box: quartiles · line: median" + (" · diamond: published (one seed)" if published else "")
     axes.set_title(legend, fontsize=9, color=FAINT, loc="left")

@@ -83,7 +83,7 @@ class History:
         values = values[np.isfinite(values)]
         if values.size and (values > 0).all():
             ax.set_yscale("log")
-            plain_log_ticks(ax.yaxis, values.max() / values.min())
+            plain_log_ticks(ax.yaxis, float(values.max() / values.min()))
         for step, what in self.events:
             ax.axvline(step, color="#999999", linewidth=0.8, linestyle=":")
             ax.annotate(what, (step, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, va="top")
