@@ -127,7 +127,7 @@ extra = {}
 """,
     "splines": """
 x, y, x_test, y_test = function_data("f2", train=4000, test=1000)
-make = lambda seed: ew.KAN([2, 16, 16, 1], ew.BSpline(3, 5), init="power", rngs=nnx.Rngs(seed))
+make = lambda seed: ew.KAN([2, 8, 8, 1], ew.BSpline(3, 5), init="power", rngs=nnx.Rngs(seed))
 score = lambda model: float(np.mean((np.asarray(model(x_test), np.float64) - y_test) ** 2))
 extra = {}
 """,
@@ -144,7 +144,7 @@ extra = {"loss": "cross_entropy"}
 }
 _FIRST = ["adam:1e-2,cosine", "adamw:1e-2,cosine", "lion:1e-3,cosine", "muon:1e-2,cosine", "soap:1e-2,cosine"]
 _SECOND = ["lbfgs", "bfgs", "ssbfgs", "ssbroyden", "levenberg_marquardt"]
-_LENGTHS = {"published": (2000, 1000, 60), "splines": (2000, 500, 30), "digits": (500, 200, 0)}
+_LENGTHS = {"published": (2000, 1000, 60), "splines": (2000, 500, 60), "digits": (400, 200, 0)}
 
 
 def _published(quick: bool) -> str:
