@@ -14,14 +14,15 @@ from flax import nnx
 import edgewise as ew
 x, y, x_test, y_test = ew.datasets.published()
 error = lambda model: float(np.mean((np.asarray(model(x_test), np.float64) - y_test) ** 2))
-start, results = time.perf_counter(), []
+fit, results = ew.fit, []  # imports before the clock
 """
 _OURS = (
     _DATA
     + """
+start = time.perf_counter()
 for seed in range(SEEDS):
     model = ew.KAN([2, 6, 6, 1], ew.Chebyshev(5), residual=None, rngs=nnx.Rngs(seed), init=INIT)
-    ew.fit(model, (x, y), optimizer=SPEC, steps=STEPS, progress=False)
+    fit(model, (x, y), optimizer=SPEC, steps=STEPS, progress=False)
     results.append([error(model), time.perf_counter() - start])
 print(json.dumps(results))
 """
@@ -32,6 +33,7 @@ _JAXKAN = (
 from jaxkan.models.KAN import KAN
 from jaxkan.models.utils import get_lbfgs
 loss_of = lambda model: jnp.mean((model(x) - y) ** 2)
+start = time.perf_counter()
 for seed in range(SEEDS):
     model = KAN([2, 6, 6, 1], "chebyshev", {"D": 5, "flavor": "exact", "init_scheme": {"type": INIT}}, seed=seed)
     optimizer = nnx.Optimizer(model, get_lbfgs() if LBFGS else optax.adam(1e-3), wrt=nnx.Param)
