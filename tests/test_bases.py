@@ -319,7 +319,10 @@ AWKWARD_STATES = {
     "wavelet of no width": (Wavelet(3), {"shift": [[0.0, 1.0, 0.5]], "scale": [[0.0, 1e-9, -1e-5]]}),
     "shannon of no width": (Wavelet(3, "shannon"), {"shift": [[0.0, 1.0, 0.5]], "scale": [[0.0, 1e-9, -1e-5]]}),
     "meyer of no width": (Wavelet(3, "meyer"), {"shift": [[0.0, 1.0, 0.5]], "scale": [[0.0, 1e-9, -1e-5]]}),
-    "empty bump": (ReLUBump(1, 2), {"start": [[0.0, 0.5, 1.0]], "end": [[0.0, 0.5, -1.0]]}),
+    "empty bump": (
+        ReLUBump(1, 2),
+        {"start": [[0.0, 0.5, 1.0]], "end": [[0.0, 0.5, -1.0]], "width": [[2.0, 2.0, 2.0]]},
+    ),
     "rational of zeros": (Rational(2, 1), {"numerator": [[0.0, 0.0, 0.0]], "denominator": [[0.0]]}),
     "constant denominator": (Rational(1, 2), {"numerator": [[1.0, 2.0]], "denominator": [[0.0, 0.0]]}),
     "knots in one place": (

@@ -1,6 +1,6 @@
 """Families of univariate functions, one a file."""
 
-from edgewise.bases.base import Basis, Concatenated, Pointwise, State, from_config
+from edgewise.bases.base import Basis, Concatenated, Pointwise, Refinement, State, from_config
 from edgewise.bases.bernstein import Bernstein
 from edgewise.bases.bspline import BSpline
 from edgewise.bases.chebyshev import Chebyshev
@@ -8,7 +8,9 @@ from edgewise.bases.fourier import Fourier
 from edgewise.bases.hermite import Hermite
 from edgewise.bases.jacobi import Jacobi
 from edgewise.bases.legendre import Legendre
+from edgewise.bases.placement import Importance
 from edgewise.bases.polynomial import OrthogonalPolynomials
+from edgewise.bases.radial import Radial
 from edgewise.bases.rational import Rational
 from edgewise.bases.rbf import RBF
 from edgewise.bases.relu_bump import ReLUBump
@@ -28,12 +30,15 @@ __all__ = [
     "Concatenated",
     "Fourier",
     "Hermite",
+    "Importance",
     "Jacobi",
     "Legendre",
     "OrthogonalPolynomials",
     "Pointwise",
+    "Radial",
     "Rational",
     "ReLUBump",
+    "Refinement",
     "Sine",
     "State",
     "Wavelet",

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,26 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from edgewise.bases.broadcasting import broadcast_modes
+from edgewise.bases.placement import Importance
 from edgewise.errors import CheckedKeywords, EdgewiseError, unknown_name
 
-__all__ = ["Basis", "Concatenated", "Pointwise", "State", "from_config"]
+__all__ = ["Basis", "Concatenated", "Pointwise", "Refinement", "State", "from_config"]
 
-State = Mapping[str, Array]
+State = Mapping[str, Any]
 """Arrays a family carries per input node (knots, centres, frequencies), by name."""
+
+
+class Refinement(NamedTuple):
+    """Another member of a family, to take over from one.
+
+    ``state`` is that of the new ``basis``; ``lift`` ``[M', M]`` writes every old mode in the new ones exactly, None
+    where the new coefficients are to be fitted.
+    """
+
+    basis: Basis
+    state: State
+    lift: np.ndarray | None = None
+
 
 _FAR = 1e9
 
@@ -42,6 +56,10 @@ class Basis(CheckedKeywords, ABC):
     """Whether B_1 = 1.  A layer with a bias drops that mode, which the bias makes redundant."""
     trained: ClassVar[tuple[str, ...]] = ()
     """Names in the state that are trained parameters; the others are grids, moved but not trained."""
+    resolution: ClassVar[str] = "size"
+    """The field that a refinement raises: the degree, the order, the number of intervals or of centres."""
+    nested: ClassVar[bool] = False
+    """Whether the modes of a member are the first ones of every finer member."""
     # no annotation: a family that makes it a field decides its place among the others
     domain = None
     """Where the family is defined, (low, high); None = the real line."""
@@ -110,6 +128,38 @@ class Basis(CheckedKeywords, ABC):
     def breakpoints(self) -> np.ndarray | None:
         """Points where the initial functions are not smooth (quadrature splits there), or None."""
         return None
+
+    def resized(self, size: int) -> Basis:
+        """The member of the family with this ``resolution``; raises ``EdgewiseError`` for a family without one."""
+        if self.resolution not in {field.name for field in dataclasses.fields(self)}:
+            raise EdgewiseError(
+                f"{type(self).__name__} has no field {self.resolution!r} that could be refined.",
+                "a refinement is the same family with more modes.",
+                'name the field that says how many: resolution: ClassVar[str] = "degree".',
+            )
+        return dataclasses.replace(self, **{self.resolution: size})
+
+    def extended(
+        self, state: State, size: int, *, n_in: int, key: Array, importance: Importance | None = None
+    ) -> Refinement:
+        """The family at the finer resolution ``size``, everything trained carried over.
+
+        Args:
+            state: of a layer with ``n_in`` input nodes, in float64.
+            key: for what is drawn anew.
+            importance: where new knots or centres are wanted; None is evenly.
+        """
+        finer = self.resized(size)
+        lift = np.eye(finer.size, self.size) if self.nested else None
+        return Refinement(finer, finer.init(n_in, key=key), lift)
+
+    def adapted(self, state: State, importance: Importance) -> Refinement | None:
+        """The family with knots or centres at equal shares of the ``importance``; None for one that has none."""
+        return None
+
+    def cells(self, state: State, n_in: int) -> np.ndarray:
+        """``[n_in, C + 1]``, increasing: the range the functions are made for, cut where they change; for quadrature."""
+        return np.tile(np.linspace(*self.interval, self.size + 1), (n_in, 1))
 
     def __str__(self) -> str:
         """Short and evaluable: the leading counts by position, and whatever else is not as by default."""
@@ -215,6 +265,39 @@ class Concatenated(Basis):
     def modes(self, x, state):
         left, right = self._states(state)
         return [*self.left.modes(x, left), *self.right.modes(x, right)]
+
+    def resized(self, size):
+        return self.left.resized(size) | self.right.resized(size)
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        keys = jax.random.split(key)
+        sides = zip((self.left, self.right), self._states(state), keys, strict=True)
+        left, right = (
+            side.extended(own, size, n_in=n_in, key=key, importance=importance) for side, own, key in sides
+        )
+        return self._joined(left, right)
+
+    def adapted(self, state, importance):
+        states = self._states(state)
+        found = [side.adapted(own, importance) for side, own in zip((self.left, self.right), states, strict=True)]
+        if found == [None, None]:
+            return None
+        as_it_is = (Refinement(self.left, states[0]), Refinement(self.right, states[1]))
+        return self._joined(*(new or old for new, old in zip(found, as_it_is, strict=True)))
+
+    def _joined(self, left: Refinement, right: Refinement) -> Refinement:
+        lift = None
+        if left.lift is not None and right.lift is not None:
+            (rows, columns), (more_rows, more_columns) = left.lift.shape, right.lift.shape
+            lift = np.zeros((rows + more_rows, columns + more_columns))
+            lift[:rows, :columns], lift[rows:, columns:] = left.lift, right.lift
+        state = {f"left_{name}": value for name, value in left.state.items()}
+        state |= {f"right_{name}": value for name, value in right.state.items()}
+        return Refinement(left.basis | right.basis, state, lift)
+
+    def cells(self, state, n_in):
+        left, right = self._states(state)
+        return np.sort(np.concatenate([self.left.cells(left, n_in), self.right.cells(right, n_in)], axis=1), axis=1)
 
     def default_std(self, fan_in, modes):
         kept_left = self.left.size - (self.size - modes)  # a dropped constant is the left side's

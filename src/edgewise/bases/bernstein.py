@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import comb
+from typing import ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 
-from edgewise.bases.base import Basis
+from edgewise.bases.base import Basis, Refinement
 from edgewise.bases.squash import check_squash, squash_to_ends
 from edgewise.errors import EdgewiseError, check_count
 
@@ -25,6 +27,8 @@ class Bernstein(Basis):
         squash: "tanh", "affine" (the domain to [-1, 1]) or None.
         domain: interval of the inputs.
     """
+
+    resolution: ClassVar[str] = "degree"
 
     degree: int = 5
     squash: str | None = "tanh"
@@ -49,6 +53,13 @@ class Bernstein(Basis):
         u, v = jnp.where(ends.side > 0, far, near), jnp.where(ends.side > 0, near, far)
         powers_u, powers_v = _powers(u, self.degree), _powers(v, self.degree)
         return [float(comb(self.degree, m)) * powers_u[m] * powers_v[self.degree - m] for m in range(self.size)]
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        n, more = self.degree, size - self.degree
+        lift = np.zeros((size + 1, n + 1))
+        for m in range(n + 1):  # degree elevation: b_m times the partition of unity of degree `more`
+            lift[m : m + more + 1, m] = [comb(n, m) * comb(more, j) / comb(size, m + j) for j in range(more + 1)]
+        return Refinement(self.resized(size), {}, lift)
 
 
 def _powers(base, degree):

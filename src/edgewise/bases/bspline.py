@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -14,8 +15,9 @@ import numpy as np
 from jax import Array
 
 from edgewise._numerics import magnitude, negative_part, positive_part
-from edgewise.bases.base import Basis
+from edgewise.bases.base import Basis, Refinement, State
 from edgewise.bases.broadcasting import broadcast_modes
+from edgewise.bases.placement import Importance
 from edgewise.bases.squash import check_domain
 from edgewise.errors import EdgewiseError, check_choice, check_count
 
@@ -42,6 +44,7 @@ class BSpline(Basis):
     """
 
     broadcasts: ClassVar[bool] = True
+    resolution: ClassVar[str] = "intervals"
 
     degree: int = 3
     intervals: int = 5
@@ -80,6 +83,67 @@ class BSpline(Basis):
 
     def default_std(self, fan_in, modes):
         return 0.1, "normal"
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        # every old knot stays where it is, so that the finer splines contain the old ones exactly
+        even = self.knots == "uniform" and importance is None and self.extrapolate != "zero"
+        if even and size % self.intervals == 0:
+            return Refinement(self.resized(size), {"ends": state["ends"]})
+        knots, k = self._known(state), self.degree
+        inner, beyond = knots[:, k:-k], (knots[:, :k], knots[:, -k:])
+        if importance is None:
+            importance = Importance.even(inner[:, [0, -1]])
+        rows = []
+        for node, row in enumerate(inner):
+            here = Importance(importance.points[node : node + 1], importance.shares[node : node + 1])
+            wide = self._covered(row, here.ends[0], size - self.intervals)
+            rows.append(np.sort(np.append(wide, here.between(wide[None], size + 1 - len(wide)))))
+        points = np.stack(rows)
+        kept = self.extrapolate == "zero"  # beyond the ends these splines fade over the outer knots, which stay too
+        return self.resized(size)._on(points, beyond if kept else None)
+
+    def adapted(self, state, importance):
+        return self._on(importance.spread(self.intervals + 1))
+
+    def cells(self, state, n_in):
+        knots = self._known(state)
+        return knots if self.extrapolate == "zero" else knots[:, self.degree : -self.degree]
+
+    def _known(self, state: State) -> np.ndarray:
+        """All knots, float64 ``[n_in, G + 2k + 1]``."""
+        if self.knots == "free":
+            return np.asarray(state["knots"], np.float64)
+        low, high = np.asarray(state["ends"], np.float64).T[:, :, None]
+        return low + np.arange(-self.degree, self.intervals + self.degree + 1) / self.intervals * (high - low)
+
+    def _on(self, points: np.ndarray, beyond: tuple[np.ndarray, np.ndarray] | None = None) -> Refinement:
+        """On ``points`` ``[n_in, G + 1]``, continued ``beyond`` them by the mean spacing or as given."""
+        low, high = points[:, :1], points[:, -1:]
+        steps = np.arange(1, self.degree + 1) * (high - low) / self.intervals
+        if beyond is None:
+            even = low + np.linspace(0, 1, self.intervals + 1) * (high - low)
+            if self.knots == "uniform" and np.allclose(points, even, rtol=0, atol=1e-9 * np.ptp(points)):
+                return Refinement(self, {"ends": jnp.asarray(points[:, [0, -1]], float)})
+            beyond = (low - steps[:, ::-1], high + steps)
+        knots = np.concatenate([beyond[0], points, beyond[1]], axis=1)
+        return Refinement(dataclasses.replace(self, knots="free"), {"knots": jnp.asarray(knots, float)})
+
+    def _covered(self, points: np.ndarray, ends: np.ndarray, budget: int) -> np.ndarray:
+        """``points`` ``[G + 1]`` of a node, moved out to ``ends`` where at most ``budget`` knots more allow it.
+
+        The old end is then a knot as often as the continuation, with its first derivative alone, needs it.
+        """
+        often = {"linear": self.degree - 1, "clip": self.degree, "zero": budget + 1}[self.extrapolate]
+        reach = max(points[-1] - points[0], 1e-9)
+        beyond = [points[0] - ends[0], ends[1] - points[-1]]
+        for side in np.argsort(beyond)[::-1]:  # the farther one first
+            if beyond[side] <= 1e-6 * reach or often > budget:
+                continue
+            budget -= often
+            inner, old = (points[1:], points[0]) if side == 0 else (points[:-1], points[-1])
+            moved = [ends[0], *[old] * often, *inner] if side == 0 else [*inner, *[old] * often, ends[1]]
+            points = np.array(moved)
+        return points
 
     def modes(self, x, state):
         if self.knots == "free":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from edgewise._numerics import sincos
-from edgewise.bases.base import Basis
+from edgewise.bases.base import Basis, Refinement
 from edgewise.errors import check_count, check_positive
 
 __all__ = ["Fourier"]
@@ -28,6 +29,8 @@ class Fourier(Basis):
     errors grow with k instead of k^2.
     As a basis of KANs: Xu et al., arXiv 2406.01034.
     """
+
+    resolution: ClassVar[str] = "order"
 
     order: int = 5
     period: float = 2 * np.pi
@@ -55,6 +58,12 @@ class Fourier(Basis):
             cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
             sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
         return [*cosines, *sines]
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        return Refinement(self.resized(size), {}, np.kron(np.eye(2), np.eye(size, self.order)))
+
+    def cells(self, state, n_in):
+        return np.tile(np.linspace(-self.period / 2, self.period / 2, 2 * self.order + 1), (n_in, 1))
 
     def default_std(self, fan_in, modes):
         k = np.arange(1, self.order + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,6 +23,9 @@ class Hermite(Basis):
 
     Recurrence of the functions themselves (DLMF 18.9.1), never of the polynomials, which overflow.
     """
+
+    resolution: ClassVar[str] = "degree"
+    nested: ClassVar[bool] = True
 
     degree: int = 5
 

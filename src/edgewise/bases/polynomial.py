@@ -29,6 +29,8 @@ class OrthogonalPolynomials(Basis):
     """
 
     has_constant: ClassVar[bool] = True
+    resolution: ClassVar[str] = "degree"
+    nested: ClassVar[bool] = True
 
     degree: int = 5
     squash: str | None = "tanh"

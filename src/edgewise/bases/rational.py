@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edgewise._numerics import magnitude
-from edgewise.bases.base import Basis
+from edgewise.bases.base import Basis, Refinement
 from edgewise.errors import EdgewiseError, check_choice, check_count
 
 __all__ = ["Rational"]
@@ -39,6 +40,7 @@ class Rational(Basis):
     """
 
     trained: ClassVar[tuple[str, ...]] = ("numerator", "denominator")
+    resolution: ClassVar[str] = "numerator"
 
     numerator: int = 5
     denominator: int = 4
@@ -72,6 +74,15 @@ class Rational(Basis):
         a, b = _fit(_SHAPES[self.start], self.numerator, self.denominator)
         tiled = {"numerator": np.tile(a, (groups, 1)), "denominator": np.tile(b, (groups, 1))}
         return {name: jnp.asarray(value, float) for name, value in tiled.items()}
+
+    def resized(self, size):
+        return dataclasses.replace(self, numerator=size, denominator=max(self.denominator, size - 1))
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        finer = self.resized(size)
+        lengths = {"numerator": size + 1, "denominator": finer.denominator}
+        padded = {name: np.pad(value, ((0, 0), (0, lengths[name] - value.shape[1]))) for name, value in state.items()}
+        return Refinement(finer, padded, np.eye(1))
 
     def modes(self, x, state):
         wide = jnp.promote_types(x.dtype, jnp.float32)

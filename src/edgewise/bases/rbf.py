@@ -8,11 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from edgewise._numerics import magnitude
-from edgewise.bases.base import Pointwise
-from edgewise.bases.squash import check_domain
-from edgewise.errors import check_choice, check_count, check_positive
+from edgewise.bases.radial import Radial, even_points
+from edgewise.errors import check_choice
 
-__all__ = ["RBF", "even_centres"]
+__all__ = ["RBF"]
 
 _KERNELS = {
     "gaussian": lambda r: jnp.exp(-0.5 * r * r),
@@ -23,24 +22,9 @@ _KERNELS = {
 }
 
 
-def even_points(size: int, domain: tuple[float, float]) -> np.ndarray:
-    """``size`` evenly spaced points, ends included, or the middle: float64 ``[size]``."""
-    return np.linspace(*domain, size) if size > 1 else np.array([sum(domain) / 2])
-
-
-def even_centres(n_in: int, size: int, domain: tuple[float, float]):
-    """The same for each of ``n_in`` nodes: ``[n_in, size]``."""
-    return jnp.asarray(np.tile(even_points(size, domain), (n_in, 1)), float)
-
-
-def spacing(size: int, domain: tuple[float, float]) -> float:
-    """The distance between neighbours among ``size`` even centres."""
-    return (domain[1] - domain[0]) / max(size - 1, 1)
-
-
 @dataclass(frozen=True)
-class RBF(Pointwise):
-    """phi((x - centre_m) / width) with evenly spaced centres.
+class RBF(Radial):
+    """phi((x - centre_m) / width_m) with evenly spaced centres.
 
     Args:
         size: number of centres.
@@ -48,30 +32,17 @@ class RBF(Pointwise):
         width: length scale of the kernel; None takes the distance between centres.
         kernel: "gaussian" exp(-r^2/2), "inverse_quadratic", "inverse_multiquadric", "matern32" or "matern52".
 
-    State: ``centres`` ``[n_in, size]``.  As a basis of KANs: Li, arXiv 2405.06721.
+    State, per input node: ``centres`` and ``widths``, ``[n_in, size]``.  As a basis of KANs: Li, arXiv 2405.06721.
     """
 
-    size: int = 8
-    domain: tuple[float, float] = (-2.0, 2.0)
-    width: float | None = None
     kernel: str = "gaussian"
 
     def __post_init__(self):
-        check_count("RBF: size", self.size)
-        check_domain("RBF", self.domain)
+        super().__post_init__()
         check_choice("kernel of RBF:", self.kernel, _KERNELS)
-        if self.width is not None:
-            check_positive("RBF: width", self.width)
 
-    def init(self, n_in, *, key):
-        return {"centres": even_centres(n_in, self.size, self.domain)}
-
-    def parameters(self, state):
-        return (state["centres"].T,)
-
-    def mode(self, x, centre):
-        width = self.width or spacing(self.size, self.domain)
-        return _KERNELS[self.kernel]((x - centre) * (1 / width))
+    def mode(self, x, centre, inverse_width):
+        return _KERNELS[self.kernel]((x - centre) * inverse_width)
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from edgewise._numerics import positive_part
-from edgewise.bases.base import Pointwise
+from edgewise.bases.base import Pointwise, Refinement
 from edgewise.bases.squash import check_domain
 from edgewise.errors import check_count
 
@@ -26,11 +27,12 @@ class ReLUBump(Pointwise):
         domain: interval of the inputs.
         order: 2 for ReLU-KAN, higher for its smoother higher-order form.
 
-    State, trained, per input node: ``start`` and ``end``, ``[n_in, G + k]``; width is the initial (k + 1) cells.
+    State, per input node, ``[n_in, G + k]``: ``start`` and ``end``, trained, and ``width``, the initial (k + 1) cells.
     Qiu et al., ReLU-KAN, arXiv 2406.02075; So and Yung, higher-order-ReLU-KAN, arXiv 2409.14248.
     """
 
     trained: ClassVar[tuple[str, ...]] = ("start", "end")
+    resolution: ClassVar[str] = "intervals"
 
     degree: int = 3
     intervals: int = 5
@@ -55,15 +57,28 @@ class ReLUBump(Pointwise):
         return self.domain[0] + self._cell * np.arange(-self.degree, self.intervals)
 
     def init(self, n_in, *, key):
-        start = np.tile(self._starts(), (n_in, 1))
-        width = (self.degree + 1) * self._cell
-        return {"start": jnp.asarray(start, float), "end": jnp.asarray(start + width, float)}
+        return self._bumps(self._starts(), n_in)
+
+    def _bumps(self, starts: np.ndarray, n_in: int) -> dict[str, Array]:
+        start, width = np.tile(starts, (n_in, 1)), (self.degree + 1) * self._cell
+        state = {"start": start, "end": start + width, "width": np.full_like(start, width)}
+        return {name: jnp.asarray(value, float) for name, value in state.items()}
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        # those that have been trained stay; of the finer ones, as many as are missing, from one end to the other
+        finer = self.resized(size)
+        chosen = np.linspace(0, finer.size - 1, finer.size - self.size + 2)[1:-1].round().astype(int)
+        added = finer._bumps(finer._starts()[chosen], n_in)
+        joined = {name: np.concatenate([state[name], added[name]], axis=1) for name in added}
+        return Refinement(finer, joined, np.eye(finer.size, self.size))
+
+    def cells(self, state, n_in):
+        return np.tile(np.linspace(*self.domain, self.intervals + 1), (n_in, 1))
 
     def parameters(self, state):
-        return state["start"].T, state["end"].T
+        return state["start"].T, state["end"].T, 2 / state["width"].T
 
-    def mode(self, x, start, end):
-        scale = 2 / ((self.degree + 1) * self._cell)
+    def mode(self, x, start, end, scale):
         return (positive_part((end - x) * scale) * positive_part((x - start) * scale)) ** self.order
 
     def breakpoints(self):

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from edgewise._numerics import sinc, sincos
-from edgewise.bases.base import Pointwise
+from edgewise.bases.base import Pointwise, Refinement
 from edgewise.errors import check_count
 
 __all__ = ["Sine"]
@@ -30,6 +31,7 @@ class Sine(Pointwise):
     """
 
     trained: ClassVar[tuple[str, ...]] = ("frequency", "phase")
+    nested: ClassVar[bool] = True
 
     size: int = 5
 
@@ -38,6 +40,10 @@ class Sine(Pointwise):
 
     def init(self, n_in, *, key):
         return {"frequency": jax.random.normal(key, (self.size,)), "phase": jnp.zeros(self.size)}
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        finer, fresh, lift = super().extended(state, size, n_in=n_in, key=key)
+        return Refinement(finer, {name: np.append(state[name], value[self.size :]) for name, value in fresh.items()}, lift)
 
     def parameters(self, state):
         # numerator and deviation both vanish as w -> 0; w is divided out of each before one is divided by the other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from edgewise._numerics import magnitude, sinc, sincos
-from edgewise.bases.base import Pointwise
-from edgewise.bases.rbf import even_centres, spacing
+from edgewise.bases.base import Pointwise, Refinement
+from edgewise.bases.radial import even_points, spacing
 from edgewise.bases.squash import check_domain
 from edgewise.errors import check_choice, check_count, check_positive
 
@@ -90,7 +91,16 @@ class Wavelet(Pointwise):
 
     def init(self, n_in, *, key):
         scale = self.width or spacing(self.size, self.domain)
-        return {"shift": even_centres(n_in, self.size, self.domain), "scale": jnp.full((n_in, self.size), scale)}
+        shift = np.tile(even_points(self.size, self.domain), (n_in, 1))
+        return {"shift": jnp.asarray(shift, float), "scale": jnp.full((n_in, self.size), scale)}
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        # those that have been trained stay; the new ones are as narrow as if all had been there from the start
+        narrower = spacing(size, self.domain) / spacing(self.size, self.domain)
+        width = narrower * (self.width or spacing(self.size, self.domain))
+        added = dataclasses.replace(self, size=size - self.size, width=width).init(n_in, key=key)
+        joined = {name: np.concatenate([state[name], added[name]], axis=1) for name in added}
+        return Refinement(self.resized(size), joined, np.eye(size, self.size))
 
     def parameters(self, state):
         return state["shift"].T, state["scale"].T

@@ -20,6 +20,7 @@ from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
 from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
 from edgewise.nn.variables import Grid
+from edgewise.nn.watching import called
 
 __all__ = ["KANLayer", "count_parameters"]
 
@@ -93,6 +94,7 @@ class KANLayer(PicklesResidual):
         Raises ``ShapeError`` for a wrong number of features or an empty batch.
         """
         x, state, (coef, kernel, scale, bias) = self._promoted(x)
+        called(self, x)
         if scale is not None:
             coef = coef * scale
         return contract(
