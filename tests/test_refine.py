@@ -102,7 +102,8 @@ def test_drifted_hidden_values_are_covered_and_the_function_stays():
     before = FORWARD(model, X)
     refine.extend(model, 14, X)
     knots = np.asarray(model.layers[1].basis_state["knots"])[:, 3:-3]
-    assert (knots[:, 0] <= hidden.min(axis=0)).all() and (knots[:, -1] >= hidden.max(axis=0)).all()
+    assert (knots[:, 0] <= hidden.min(axis=0)).all()
+    assert (knots[:, -1] >= hidden.max(axis=0)).all()
     assert relative(FORWARD(model, X), before) < 2e-5
 
 
@@ -172,7 +173,8 @@ def test_a_constant_mode_goes_into_the_bias():
     model = trained(ew.BSpline(3, 5), (2, 3, 1), edge_scale=True)
     before = FORWARD(model, X)
     refine.change_basis(model, ew.Chebyshev(24, squash="affine"), X)
-    assert model.layers[0].first_mode == 1 and model.layers[0].coef.shape[0] == 24
+    assert model.layers[0].first_mode == 1
+    assert model.layers[0].coef.shape[0] == 24
     assert relative(FORWARD(model, X), before) < 0.1
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.errors import EdgewiseError
 
 if TYPE_CHECKING:
-    from edgewise import bases, compat, datasets, init, models, nn, study, testing, training
+    from edgewise import bases, compat, datasets, init, models, nn, refine, study, testing, training
     from edgewise.bases import (
         RBF,
         RSWAF,
@@ -25,27 +25,50 @@ if TYPE_CHECKING:
         Sine,
         Wavelet,
     )
-    from edgewise.models import KAN, count_parameters
-    from edgewise.nn import KANLayer
+    from edgewise.models import (
+        KAN,
+        KKAN,
+        RGAKAN,
+        ActNet,
+        Chain,
+        ConvKAN,
+        DeepONet,
+        GroupRationalKAN,
+        Transformed,
+        count_parameters,
+    )
+    from edgewise.nn import FourierFeatures, KANConv1D, KANConv2D, KANLayer, PeriodicEmbedding
     from edgewise.training import fit, fit_ensemble, load_model, save_model
 
 __all__ = [
     "KAN",
+    "KKAN",
     "RBF",
+    "RGAKAN",
     "RSWAF",
+    "ActNet",
     "BSpline",
     "Basis",
     "Bernstein",
+    "Chain",
     "Chebyshev",
+    "ConvKAN",
+    "DeepONet",
     "EdgewiseError",
     "Fourier",
+    "FourierFeatures",
+    "GroupRationalKAN",
     "Hermite",
     "Jacobi",
+    "KANConv1D",
+    "KANConv2D",
     "KANLayer",
     "Legendre",
+    "PeriodicEmbedding",
     "Rational",
     "ReLUBump",
     "Sine",
+    "Transformed",
     "Wavelet",
     "bases",
     "compat",
@@ -57,6 +80,7 @@ __all__ = [
     "load_model",
     "models",
     "nn",
+    "refine",
     "save_model",
     "study",
     "testing",
@@ -64,15 +88,27 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ActNet": "models",
+    "Chain": "models",
+    "ConvKAN": "models",
+    "DeepONet": "models",
+    "GroupRationalKAN": "models",
     "KAN": "models",
+    "KKAN": "models",
+    "RGAKAN": "models",
+    "Transformed": "models",
     "count_parameters": "models",
+    "FourierFeatures": "nn",
+    "KANConv1D": "nn",
+    "KANConv2D": "nn",
     "KANLayer": "nn",
+    "PeriodicEmbedding": "nn",
     "fit": "training",
     "fit_ensemble": "training",
     "load_model": "training",
     "save_model": "training",
 }
-_ROOMS = ("bases", "compat", "datasets", "init", "models", "nn", "study", "testing", "training")
+_ROOMS = ("bases", "compat", "datasets", "init", "models", "nn", "refine", "study", "testing", "training")
 
 
 def __getattr__(name: str) -> Any:

@@ -158,7 +158,7 @@ class Basis(CheckedKeywords, ABC):
         return None
 
     def cells(self, state: State, n_in: int) -> np.ndarray:
-        """``[n_in, C + 1]``, increasing: the range the functions are made for, cut where they change; for quadrature."""
+        """``[n_in, C + 1]``, increasing: the range the functions are made for, cut where they change."""
         return np.tile(np.linspace(*self.interval, self.size + 1), (n_in, 1))
 
     def __str__(self) -> str:
@@ -272,9 +272,7 @@ class Concatenated(Basis):
     def extended(self, state, size, *, n_in, key, importance=None):
         keys = jax.random.split(key)
         sides = zip((self.left, self.right), self._states(state), keys, strict=True)
-        left, right = (
-            side.extended(own, size, n_in=n_in, key=key, importance=importance) for side, own, key in sides
-        )
+        left, right = (side.extended(own, size, n_in=n_in, key=key, importance=importance) for side, own, key in sides)
         return self._joined(left, right)
 
     def adapted(self, state, importance):

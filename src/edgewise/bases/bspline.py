@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from math import comb, factorial
@@ -100,7 +99,7 @@ class BSpline(Basis):
             rows.append(np.sort(np.append(wide, here.between(wide[None], size + 1 - len(wide)))))
         points = np.stack(rows)
         kept = self.extrapolate == "zero"  # beyond the ends these splines fade over the outer knots, which stay too
-        return self.resized(size)._on(points, beyond if kept else None)
+        return replace(self, intervals=size)._on(points, beyond if kept else None)
 
     def adapted(self, state, importance):
         return self._on(importance.spread(self.intervals + 1))
@@ -126,7 +125,7 @@ class BSpline(Basis):
                 return Refinement(self, {"ends": jnp.asarray(points[:, [0, -1]], float)})
             beyond = (low - steps[:, ::-1], high + steps)
         knots = np.concatenate([beyond[0], points, beyond[1]], axis=1)
-        return Refinement(dataclasses.replace(self, knots="free"), {"knots": jnp.asarray(knots, float)})
+        return Refinement(replace(self, knots="free"), {"knots": jnp.asarray(knots, float)})
 
     def _covered(self, points: np.ndarray, ends: np.ndarray, budget: int) -> np.ndarray:
         """``points`` ``[G + 1]`` of a node, moved out to ``ends`` where at most ``budget`` knots more allow it.

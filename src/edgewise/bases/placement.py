@@ -35,7 +35,7 @@ class Importance:
 
     @classmethod
     def of(cls, x: np.ndarray, weights: np.ndarray, ends: np.ndarray, adaptivity: float) -> Importance:
-        """(1 - ``adaptivity``) times the uniform density between ``ends`` plus ``adaptivity`` times that of the samples.
+        """(1 - ``adaptivity``) times the uniform density between ``ends``, ``adaptivity`` times that of the samples.
 
         Args:
             x, weights: ``[n, n_in]``, the samples and what each of them counts.
@@ -75,6 +75,8 @@ class Importance:
             load = np.diff(below) * (1 + 1e-9 * (np.arange(len(parts)) * _GOLDEN % 1))
             for _ in range(count):
                 parts[np.argmax(load / parts)] += 1
-            inner = [np.linspace(*below[c : c + 2], parts[c] + 1)[1:-1] for c in np.flatnonzero(parts > 1)]
+            inner = [
+                np.linspace(below[cell], below[cell + 1], parts[cell] + 1)[1:-1] for cell in np.flatnonzero(parts > 1)
+            ]
             rows.append(np.interp(np.concatenate([np.empty(0), *inner]), share, place))
         return np.stack(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -66,7 +66,7 @@ class ReLUBump(Pointwise):
 
     def extended(self, state, size, *, n_in, key, importance=None):
         # those that have been trained stay; of the finer ones, as many as are missing, from one end to the other
-        finer = self.resized(size)
+        finer = replace(self, intervals=size)
         chosen = np.linspace(0, finer.size - 1, finer.size - self.size + 2)[1:-1].round().astype(int)
         added = finer._bumps(finer._starts()[chosen], n_in)
         joined = {name: np.concatenate([state[name], added[name]], axis=1) for name in added}

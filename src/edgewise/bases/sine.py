@@ -43,7 +43,9 @@ class Sine(Pointwise):
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer, fresh, lift = super().extended(state, size, n_in=n_in, key=key)
-        return Refinement(finer, {name: np.append(state[name], value[self.size :]) for name, value in fresh.items()}, lift)
+        return Refinement(
+            finer, {name: np.append(state[name], value[self.size :]) for name, value in fresh.items()}, lift
+        )
 
     def parameters(self, state):
         # numerator and deviation both vanish as w -> 0; w is divided out of each before one is divided by the other

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
-from jax import Array, lax
+from jax import Array
 
 from edgewise.bases import Basis, BSpline, from_config
-from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywords
-from edgewise.init import config_of
+from edgewise.errors import EdgewiseError, ShapeError, check_keywords
+from edgewise.models.options import LAYER_OPTIONS, layer_config
 from edgewise.nn import KANLayer, count_parameters
+from edgewise.nn.products import Nodes, multiply, nodes_of, spelled
 from edgewise.nn.residuals import residual_name
 
 __all__ = ["KAN", "count_parameters"]
-
-_LAYER_OPTIONS = tuple(
-    name
-    for name in inspect.signature(KANLayer.__init__).parameters
-    if name not in ("self", "n_in", "n_out", "basis", "rngs")
-)
 
 
 class KAN(nnx.Module):
     """Layers one after the other, ``widths[0]`` inputs to ``widths[-1]`` outputs.
 
+    With product nodes it is the MultKAN of KAN 2.0 (Liu et al., arXiv 2408.10205, section 2): a layer computes the
+    sum nodes and the factors of the product nodes, which then multiply their factors.
+
     Args:
-        widths: numbers of nodes, input and output included, at least two.
+        widths: numbers of nodes, input and output included, at least two. After the first, ``(3, 2)`` is 3 sum nodes
+            and 2 products of two factors, ``(3, (2, 3))`` 3 sum nodes, a product of two factors and one of three.
         basis: one family for all layers, or a sequence of one per layer.
         rngs: source of keys; every layer draws its own. Not stored.
         layer_options: passed to every :class:`~edgewise.nn.KANLayer`: ``init``, ``residual``, ``bias``, ``edge_scale``,
@@ -39,50 +37,54 @@ class KAN(nnx.Module):
         EdgewiseError: for fewer than two widths, a width below 1, as many bases as there are not layers, or an unknown
             option.
 
+    Attributes:
+        layers: a ``KANLayer`` each.
+        arities: numbers of factors of the product nodes after each layer; empty for a network without any.
+
     >>> model = KAN([2, 6, 6, 1], Chebyshev(5), init=Glorot(), residual=None, rngs=nnx.Rngs(42))
     """
 
+    # of the class, so that a network without product nodes carries no attribute for them
+    arities: tuple[tuple[int, ...], ...] = ()
+
     def __init__(
         self,
-        widths: Sequence[int],
+        widths: Sequence[Any],
         basis: Basis | Sequence[Basis] | None = None,
         *,
         rngs: nnx.Rngs,
         **layer_options: Any,
     ):
-        check_keywords("KAN", layer_options, _LAYER_OPTIONS)
-        widths = _check_widths(widths)
-        bases = _one_per_layer(BSpline() if basis is None else basis, len(widths) - 1)
+        check_keywords("KAN", layer_options, LAYER_OPTIONS)
+        nodes = _check_widths(widths)
+        bases = _one_per_layer(BSpline() if basis is None else basis, len(nodes) - 1)
         self.layers = nnx.List(
-            KANLayer(n_in, n_out, layer_basis, rngs=rngs, **layer_options)
-            for n_in, n_out, layer_basis in zip(widths[:-1], widths[1:], bases, strict=True)
+            KANLayer(sums + len(arities), next_sums + sum(next_arities), layer_basis, rngs=rngs, **layer_options)
+            for (sums, arities), (next_sums, next_arities), layer_basis in zip(nodes, nodes[1:], bases, strict=False)
         )
+        if any(arities for _, arities in nodes):
+            self.arities = tuple(arities for _, arities in nodes[1:])
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, widths[0]]`` to ``[*batch, widths[-1]]``.  Integers and booleans become the parameters' dtype."""
-        for layer in self.layers:
-            x = layer(x)
+        for layer, arities in zip(self.layers, self.arities or repeat(()), strict=False):
+            x = multiply(layer(x), arities)
         return x
 
     @property
-    def widths(self) -> tuple[int, ...]:
-        """Numbers of nodes, input and output included."""
-        return (self.layers[0].n_in, *(layer.n_out for layer in self.layers))
+    def widths(self) -> tuple[Any, ...]:
+        """Numbers of nodes, input and output included, as the argument has them."""
+        outputs = zip(self.layers, self.arities or repeat(()), strict=False)
+        nodes = ((layer.n_out - sum(arities), arities) for layer, arities in outputs)
+        return (self.layers[0].n_in, *map(spelled, nodes))
 
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the architecture from, ready for JSON; the parameters are in the state."""
-        first = self.layers[0]
         return {
-            "widths": list(self.widths),
+            "widths": [_as_lists(width) for width in self.widths],
             "basis": [layer.basis.config for layer in self.layers],
-            "init": config_of(first.init),
-            "residual": residual_name(first.residual),
-            "bias": first.bias is not None,
-            "edge_scale": first.edge_scale is not None,
-            "dtype": None if first.dtype is None else jnp.dtype(first.dtype).name,
-            "param_dtype": jnp.dtype(first.param_dtype).name,
-            "precision": _precision_name(first.precision),
+            **layer_config(self.layers[0]),
         }
 
     @classmethod
@@ -95,9 +97,9 @@ class KAN(nnx.Module):
     def summary(self) -> str:
         """A table: layer, widths, basis, parameters."""
         rows = [("layer", "widths", "basis", "parameters")]
-        for index, layer in enumerate(self.layers):
+        for index, (layer, width) in enumerate(zip(self.layers, self.widths[1:], strict=True)):
             count = f"{count_parameters(layer):,}"
-            rows.append((str(index), f"{layer.n_in} -> {layer.n_out}", str(layer.basis), count))
+            rows.append((str(index), f"{layer.n_in} -> {width}", str(layer.basis), count))
         rows.append(("total", " -> ".join(map(str, self.widths)), "", f"{count_parameters(self):,}"))
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in rows]
@@ -114,16 +116,20 @@ class KAN(nnx.Module):
     __str__ = __repr__
 
 
-def _precision_name(precision: Any) -> str | None:
-    if precision is None or isinstance(precision, str):
-        return precision
-    return precision.name.lower() if isinstance(precision, lax.Precision) else str(precision)
-
-
-def _check_widths(widths: Any) -> list[int]:
+def _check_widths(widths: Any) -> list[Nodes]:
     if isinstance(widths, (str, int)) or len(widths) < 2:
         raise EdgewiseError(f"widths={widths!r} needs at least inputs and outputs.", do="pass say [2, 6, 6, 1].")
-    return [check_count(f"widths[{index}]", width) for index, width in enumerate(widths)]
+    nodes = [nodes_of(f"widths[{index}]", width) for index, width in enumerate(widths)]
+    if nodes[0][1]:
+        raise EdgewiseError(
+            f"widths[0]={widths[0]!r} has product nodes.", "inputs are given, and products are of a layer's outputs.",
+            "pass the number of inputs first: [2, (3, 2), 1].",
+        )  # fmt: skip
+    return nodes
+
+
+def _as_lists(width: Any) -> Any:
+    return [_as_lists(part) for part in width] if isinstance(width, tuple) else width
 
 
 def _one_per_layer(basis: Any, layers: int) -> list[Any]:

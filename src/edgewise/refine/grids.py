@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -24,6 +24,7 @@ from edgewise.refine.layers import (
     layers_of,
     replace,
     samples,
+    shares_functions,
     state_of,
     take_over,
 )
@@ -33,6 +34,7 @@ __all__ = ["Refined", "RefinementWarning", "adapt", "change_basis", "coarsen", "
 Reaching = Callable[[], np.ndarray]
 """Computes what reaches a layer, ``[n, n_in]``."""
 
+_BY = ("density", "curvature")
 _MARGIN = 0.01  # of the range of the data, on either side
 _CURVED = 2048  # samples at which curvature is looked at
 
@@ -97,15 +99,10 @@ def extend(
         EdgewiseError: for a size below that of a layer (see :func:`coarsen`), a family without a resolution, x of the
             wrong shape or not finite.  The model is then as it was.
     """
+    check_adaptivity(adaptivity)
+    check_choice("by", by, _BY)
     layers = layers_of(model)
-    sizes = dict(zip(layers, _one_each(size, len(layers)), strict=True))
-    for path, layer in layers.items():
-        if sizes[path] < (now := resolution(layer.basis)):
-            raise EdgewiseError(
-                f"size={sizes[path]} is below the {now} of layer {_named(path)}, {layer.basis}.",
-                "a smaller basis cannot hold its functions.",
-                "use edgewise.refine.coarsen, which projects them and says what that costs.",
-            )
+    sizes = sizes_to_extend(layers, size, {path: resolution(layer.basis) for path, layer in layers.items()})
     key = jax.random.key(seed)
 
     def finer(index: int, layer: KANLayer, path: Path, reaching: Reaching | None) -> Refinement | None:
@@ -118,7 +115,7 @@ def extend(
             state_of(layer), sizes[path], n_in=layer.n_in, key=jax.random.fold_in(key, index), importance=known
         )
 
-    return _each(model, x, finer, _checked(adaptivity, by))
+    return _each(model, x, finer)
 
 
 def adapt(model: Any, x: Any, *, adaptivity: Any = 0.5, by: str = "density") -> Refined:
@@ -146,9 +143,11 @@ def adapt(model: Any, x: Any, *, adaptivity: Any = 0.5, by: str = "density") -> 
         importance = _importance(layer, path, reaching(), adaptivity, by, keep_range=False)
         return layer.basis.adapted(state_of(layer), importance)
 
+    check_adaptivity(adaptivity)
+    check_choice("by", by, _BY)
     if x is None:
         raise EdgewiseError("adapt needs data.", "knots follow what reaches the nodes.", "pass x, [n, features].")
-    return _each(model, x, moved, _checked(adaptivity, by), moved=True)
+    return _each(model, x, moved, moved=True)
 
 
 def change_basis(model: Any, basis: Any, x: Any = None) -> Refined:
@@ -178,7 +177,7 @@ def change_basis(model: Any, basis: Any, x: Any = None) -> Refined:
         new = wanted[path]
         return None if new == layer.basis else Refinement(new, new.init(layer.n_in, key=jax.random.key(index)))
 
-    return _each(model, x, other, None)
+    return _each(model, x, other)
 
 
 def coarsen(model: Any, size: Any, x: Any = None) -> Refined:
@@ -203,11 +202,24 @@ def coarsen(model: Any, size: Any, x: Any = None) -> Refined:
             return None
         return _shrunk(layer, sizes[path], jax.random.key(index))
 
-    return _each(model, x, coarser, None)
+    return _each(model, x, coarser)
+
+
+def sizes_to_extend(layers: Mapping[Path, KANLayer], size: Any, now: Mapping[Path, int]) -> dict[Path, int]:
+    """The size of every layer; raises ``EdgewiseError`` for one below what the layer has ``now``."""
+    sizes = dict(zip(layers, _one_each(size, len(layers)), strict=True))
+    for path, layer in layers.items():
+        if sizes[path] < now[path]:
+            raise EdgewiseError(
+                f"size={sizes[path]} is below the {now[path]} of layer {_named(path)}, {layer.basis}.",
+                "a smaller basis cannot hold its functions.",
+                "use edgewise.refine.coarsen, which projects them and says what that costs.",
+            )
+    return sizes
 
 
 def resolution(basis: Basis) -> int:
-    """What ``size`` counts in a family: its degree, order, intervals or centres; for two families side by side the larger.
+    """What ``size`` counts in a family: its degree, order, intervals or centres; of two side by side the larger.
 
     Raises ``EdgewiseError`` for a family without one.
     """
@@ -221,13 +233,10 @@ def _each(
     model: Any,
     x: Any,
     refinement: Callable[[int, KANLayer, Path, Reaching | None], Refinement | None],
-    check: Callable[[], None] | None,
     *,
     moved: bool = False,
 ) -> Refined:
     """Refine layer after layer in a copy, then let the model take over."""
-    if check is not None:
-        check()
     layers = layers_of(model)
     order, changes = list(layers), []
     if x is not None:
@@ -252,7 +261,8 @@ def _each(
 
 
 def _has_grid(layer: KANLayer) -> bool:
-    return layer.basis.adapted(state_of(layer), _even(layer)) is not None
+    """Whether there are knots or centres that can follow what reaches each node."""
+    return not shares_functions(layer) and layer.basis.adapted(state_of(layer), _even(layer)) is not None
 
 
 def _importance(
@@ -277,7 +287,7 @@ def _importance(
             numbers = ", ".join(map(str, np.flatnonzero(nodes)[:8])) + (", ..." if nodes.sum() > 8 else "")
             warnings.warn(f"input {numbers} of layer {_named(path)} {what}.", RefinementWarning, stacklevel=4)
     weights = np.ones_like(x) if by == "density" else _curvature(layer, x)
-    weights = np.where(constant, 0.0, weights)
+    weights = np.where(constant, 0.0, weights)  # of one place, no share
     return Importance.of(x, weights, found, adaptivity)
 
 
@@ -305,7 +315,7 @@ def _even(layer: KANLayer) -> Importance:
 def _shrunk(layer: KANLayer, size: int, key: Any) -> Refinement:
     """A smaller member of the family on the range of the layer's."""
     smaller, state = layer.basis.resized(size), state_of(layer)
-    fresh = dict(smaller.init(layer.n_in, key=key))
+    fresh: dict[str, Any] = dict(smaller.init(layer.n_in, key=key))
     if (placed := smaller.adapted(fresh, _even(layer))) is not None:
         return placed
     for name in smaller.trained:
@@ -322,13 +332,10 @@ def _one_each(size: Any, layers: int) -> list[int]:
     return [check_count(f"size[{index}]", value) for index, value in enumerate(size)]
 
 
-def _checked(adaptivity: Any, by: str) -> Callable[[], None]:
-    def check():
-        check_choice("by", by, ("density", "curvature"))
-        if isinstance(adaptivity, bool) or not isinstance(adaptivity, int | float) or not 0 <= adaptivity <= 1:
-            raise EdgewiseError(f"adaptivity must lie between 0 and 1, got {adaptivity!r}.", do="pass say 0.5.")
-
-    return check
+def check_adaptivity(value: Any) -> None:
+    """Raise ``EdgewiseError`` unless ``value`` is a share."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise EdgewiseError(f"adaptivity must lie between 0 and 1, got {value!r}.", do="pass say 0.5.")
 
 
 def _named(path: Path) -> str:

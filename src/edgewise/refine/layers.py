@@ -19,7 +19,19 @@ from edgewise.nn.variables import Grid
 from edgewise.nn.watching import watching
 from edgewise.refine.projection import fitted, quadrature
 
-__all__ = ["LayerChange", "Path", "call_order", "inputs_of", "layers_of", "replace", "reshape", "state_of", "take_over"]
+__all__ = [
+    "LayerChange",
+    "Path",
+    "call_order",
+    "inputs_of",
+    "layers_of",
+    "replace",
+    "reshape",
+    "samples",
+    "shares_functions",
+    "state_of",
+    "take_over",
+]
 
 Path = tuple[Any, ...]
 
@@ -74,6 +86,11 @@ def state_of(layer: KANLayer) -> dict[str, np.ndarray]:
     return {name: np.asarray(variable[...], np.float64) for name, variable in layer.basis_state.items()}
 
 
+def shares_functions(layer: KANLayer) -> bool:
+    """Whether all edges into a node have one function, up to a factor: ``coef`` is then ``[K, 1, n_out]``."""
+    return layer.coef.shape[1] < layer.n_in
+
+
 def call_order(model: nnx.Module, x: Any) -> list[Path]:
     """Paths of the layers that are called for ``x``, those called first coming first; nothing is computed."""
     paths: list[Path] = []
@@ -110,7 +127,9 @@ def samples(x: Any, layer: KANLayer) -> np.ndarray:
         raise DataError(f"x of {x.dtype} is no array of numbers.", do="encode text and dates as numbers first.")
     x = x if x.dtype.kind in "f" else x.astype(layer.param_dtype)
     if not np.isfinite(x).all():
-        raise DataError("x has values that are not finite.", "a grid cannot follow them.", "fill in or remove such rows.")
+        raise DataError(
+            "x has values that are not finite.", "a grid cannot follow them.", "fill in or remove such rows."
+        )
     return x
 
 
@@ -121,23 +140,30 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
         x: ``[n, n_in]``, what reaches the layer: there the functions are kept best.
         moved: whether the range of the knots has moved, and the functions are to be kept on the new one.
     """
-    dtype, before, old_state = layer.param_dtype, layer.basis, state_of(layer)
+    dtype, before, old_state = layer.coef[...].dtype, layer.basis, state_of(layer)
     rounded = {name: jnp.asarray(np.asarray(value), dtype) for name, value in new.state.items()}
     state = {name: np.asarray(value, np.float64) for name, value in rounded.items()}
     first = int(layer.bias is not None and new.basis.has_constant)
     old = np.asarray(layer.coef[...], np.float64)
     padded = np.concatenate([np.zeros((layer.first_mode, *old.shape[1:])), old])
+    if shares_functions(layer) and x is not None:  # and so the points at which they are compared
+        x = np.tile(x.reshape(-1, 1), (1, layer.n_in))
+    compared: tuple[np.ndarray, ...] = ()
     if new.lift is not None:
         lift = np.broadcast_to(new.lift, (layer.n_in, *new.lift.shape[-2:]))
-        error = size = np.zeros(old.shape[1:])
     else:
         points = quadrature((before, old_state), (new.basis, state), layer.n_in, x, moved=moved)
-        lift, a, b = fitted((before, old_state), (new.basis, state), points, dtype)
+        lift, *modes = fitted((before, old_state), (new.basis, state), points, dtype)
+        compared = (points.weights, *modes)
+    if shares_functions(layer):
+        lift = lift[:1]
     coef = np.einsum("nab,bno->ano", lift, padded)
-    scale = 1.0 if layer.edge_scale is None else np.asarray(layer.edge_scale[...], np.float64)
-    if new.lift is None:
+    scale = np.ones(()) if layer.edge_scale is None else np.asarray(layer.edge_scale[...], np.float64)
+    error = size = np.zeros((layer.n_in, layer.n_out))
+    if compared:
+        weights, a, b = compared
         kept = np.asarray(jnp.asarray(coef, dtype), np.float64)
-        mean = lambda values: np.sqrt(np.einsum("qn,qno->no", points.weights, (values * scale) ** 2))
+        mean = lambda values: np.sqrt(np.einsum("qn,qno->no", weights, (values * scale) ** 2))
         functions = np.einsum("qnm,mno->qno", a, padded)
         error, size = mean(np.einsum("qnm,mno->qno", b, kept) - functions), mean(functions)
     if first:
@@ -172,15 +198,16 @@ def take_over(model: nnx.Module, refined: nnx.Module) -> None:
         state = {name: variable[...] for name, variable in layer.basis_state.items()}
         _assign(ours[path], layer.basis, state, layer.coef[...])
         if layer.bias is not None:
-            ours[path].bias[...] = layer.bias[...]
+            ours[path].bias[...] = layer.bias[...]  # pyright: ignore
 
 
 def reshape(model: nnx.Module, bases: Callable[[Path], Basis | None]) -> None:
-    """Give the layers other bases, and arrays of zeros of the shapes these need: to be filled from a file."""
+    """Give the layers other bases, and zeros (of NumPy, in any dtype) of the shapes these need: to be filled in."""
     for path, layer in layers_of(model).items():
         if (basis := bases(path)) is None or basis == layer.basis:
             continue
         state = jax.eval_shape(lambda key, basis=basis, n=layer.n_in: basis.init(n, key=key), jax.random.key(0))
-        zeros = {name: jnp.zeros(value.shape, layer.param_dtype) for name, value in state.items()}
+        dtype = layer.coef[...].dtype
+        zeros = {name: np.zeros(value.shape, dtype) for name, value in state.items()}
         modes = basis.size - int(layer.bias is not None and basis.has_constant)
-        _assign(layer, basis, zeros, jnp.zeros((modes, *layer.coef.shape[1:]), layer.param_dtype))
+        _assign(layer, basis, zeros, np.zeros((modes, *layer.coef.shape[1:]), dtype))

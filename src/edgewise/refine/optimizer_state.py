@@ -97,7 +97,7 @@ def lifted(value: np.ndarray, change: LayerChange, name: str, *, squares: bool) 
     if name == "coef" and value.shape[0] == change.lift.shape[2]:
         new = np.einsum("nab,bno->ano", change.lift**2 if squares else change.lift, value)
         if squares:
-            untouched = ~change.lift.any(axis=2).T[:, :, None]
+            untouched = np.logical_not(np.any(change.lift, axis=2)).T[:, :, None]
             new = np.where(untouched, value.mean(axis=0, keepdims=True), new)
         return new
     if name in change.added:  # trained state of the basis: what is new comes last

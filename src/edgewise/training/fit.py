@@ -23,6 +23,7 @@ from edgewise.training.losses import resolve_loss
 from edgewise.training.monitors import Monitor
 from edgewise.training.objective import Objective
 from edgewise.training.optim import LevenbergMarquardt, Optimizer, resolve_optimizer
+from edgewise.training.phases import Phases, check_growth
 from edgewise.training.progress import Progress, shown
 from edgewise.training.run import Run
 from edgewise.training.sources import is_stream, rows_of
@@ -61,7 +62,7 @@ def fit(
     *,
     loss: Any = "mse",
     optimizer: str | optax.GradientTransformation | LevenbergMarquardt | Optimizer = "adam",
-    steps: int,
+    steps: int | None = None,
     batch_size: int | None = None,
     validation: Any = None,
     validate_every: int | None = None,
@@ -88,13 +89,14 @@ def fit(
             function that returns one for every epoch.  A callable loss gets its batch as it is, any pytree of arrays.
         loss: a name (see ``training.losses``), a loss, or a function ``(model, batch) -> scalar``.
         optimizer: a name with options, say "adam:1e-3,cosine" (see ``training.optim``), or an optax transformation.
-        steps: updates in all, those of a resumed run included.
+        steps: updates in all, those of a resumed run included; None where a ``schedule`` says how many.
         batch_size: rows a step, shuffled anew every epoch; None is all.
         validation: data to measure the loss on, or the fraction of the samples to keep for that.
         validate_every: steps between looks at them, and by monitors; None is a hundredth of ``steps``.
         regularizers: see ``training.regularizers``.
         callbacks: callbacks, monitors (``EarlyStopping``, ``ReduceOnPlateau``) and loggers.
-        schedule: phases with refinements between; none are there yet.
+        schedule: phases with refinements between, ``[Steps(200), Refine(6), Steps(200)]`` or ``[200, "refine:6", 200]``
+            (see :mod:`edgewise.refine`).  The optimizer's state is carried across.
         mesh: splits every batch over the devices of its first axis.
         seed: of the order of mini-batches and the choice of validation samples.
         progress: True shows it, False does not, None shows it on a terminal; or a function of ``Progress``.
@@ -111,13 +113,12 @@ def fit(
         EdgewiseError: for arguments, data or checkpoints that cannot be used, before anything is trained.
         NonFiniteError: a loss or gradient that is not finite; the model has its last finite state.
     """
-    steps = check_count("steps", steps)
+    steps = None if steps is None else check_count("steps", steps)
     check_choice("on_nonfinite", on_nonfinite, ("stop", "restore"))
     _check_model(model)
-    if schedule:
-        raise EdgewiseError(
-            "schedule= is for refinements, which are not there yet.", do="leave it out; learning rates: 'adam,cosine'."
-        )
+    phases = Phases.of(schedule, steps)
+    check_growth(model, phases.items)
+    steps = phases.steps
     resolved = resolve_optimizer(optimizer, steps)
     objective = Objective(resolve_loss(loss), tuple(regularizers))
     check_method(resolved, objective, data, batch_size)
@@ -134,9 +135,9 @@ def fit(
     with jax.enable_x64(outer or kind == np.float64), shown(progress) as display:
         run = Run(
             model, data, objective, resolved,
-            steps=steps, batch_size=batch_size, validation=validation, every=every, monitors=monitors, hooks=hooks,
+            phases=phases, batch_size=batch_size, validation=validation, every=every, monitors=monitors, hooks=hooks,
             mesh=mesh, seed=seed, dtype=kind, display=display, checkpoint=kept, halve=on_nonfinite == "restore",
-            outer_x64=outer, stride=None if header is None else header["stride"],
+            outer_x64=outer, header=header,
         )  # fmt: skip
         if header is not None:
             run.resume(header)

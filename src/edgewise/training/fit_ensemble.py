@@ -13,13 +13,13 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from edgewise.errors import EdgewiseError, check_count
+from edgewise.training.arrays import deliver
 from edgewise.training.fit import check_method, computing_dtype, held_out, looks_every
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer, resolve_optimizer
 from edgewise.training.processes import plain_mesh
 from edgewise.training.progress import Progress, shown
-from edgewise.training.run import deliver
 from edgewise.training.sources import InMemory, as_numbers
 
 __all__ = ["FittedEnsemble", "fit_ensemble"]

@@ -57,6 +57,8 @@ def on_host(tree: Any) -> Any:
     """The arrays in NumPy, whole in every process; all of them call it where an array is split over them."""
 
     def fetched(leaf):
+        if isinstance(leaf, jax.Array) and jax.numpy.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return leaf
         if isinstance(leaf, jax.Array) and not (leaf.is_fully_addressable or leaf.is_fully_replicated):
             return multihost_utils.process_allgather(leaf, tiled=True)
         return np.asarray(leaf)

@@ -16,6 +16,8 @@ from jax.sharding import Mesh
 
 from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import EdgewiseError, check_count
+from edgewise.refine import Refine, Refined
+from edgewise.training.arrays import cast_to, deliver, lengthened
 from edgewise.training.callbacks import Callback, Logging
 from edgewise.training.checkpoint import Checkpoint, CheckpointError
 from edgewise.training.diagnosis import NonFiniteError, explain
@@ -26,11 +28,12 @@ from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer
 from edgewise.training.packing import packing_of
+from edgewise.training.phases import Phases, bases_of, carried_optimizer, grid_data, reshape_to
 from edgewise.training.processes import agreed, on_host, plain_mesh, spans_processes, wait
 from edgewise.training.progress import Progress
 from edgewise.training.sources import as_numbers, place, source_of
 
-__all__ = ["Run", "deliver"]
+__all__ = ["Run"]
 
 _RECORDED = 100_000  # losses kept at most; beyond, every second one, or third, ...
 _HALVINGS = 30
@@ -54,7 +57,7 @@ class Run:
         objective: Objective,
         optimizer: Optimizer,
         *,
-        steps: int,
+        phases: Phases,
         batch_size: int | None,
         validation: Any,
         every: int,
@@ -67,8 +70,9 @@ class Run:
         checkpoint: Checkpoint | None,
         halve: bool,
         outer_x64: bool,
-        stride: int | None = None,
+        header: dict[str, Any] | None = None,
     ):
+        self._phases, steps = phases, phases.steps
         self.steps, self.step, self.start_step, self.reason = steps, 0, 0, ""
         self.error: NonFiniteError | CheckpointError | None = None
         self._model, self._hooks, self._display, self._checkpoint = model, hooks, display, checkpoint
@@ -77,34 +81,32 @@ class Run:
             self._hooks, self._display = tuple(each for each in hooks if not isinstance(each, Logging)), None
         self._events: list[tuple[int, str]] = []
         self._seconds, self._begin, self._in_step = 0.0, time.perf_counter(), True
-        graphdef, params, rest = nnx.split(model, nnx.Param, ...)
-        self._params, self._rest = jax.tree.map(_cast_to(dtype), params), jax.tree.map(_cast_to(dtype), rest)
-        check = lambda arrays: objective.check(nnx.merge(graphdef, self._params, self._rest, copy=True), arrays)
+        self._dtype, self._objective, self._optimizer, self._monitors = dtype, objective, optimizer, monitors
+        self._every, self._grid_data = every, grid_data(data, phases.items)
+        self._stride = -(-steps // _RECORDED) if header is None else header["stride"]
+        working = nnx.clone(model)
+        self._bases: dict[str, Any] = {}  # of a refined model
+        if header is not None and len(phases.items) > 1:
+            phases.position, phases.end, self._bases = header["position"], header["phase_end"], header["bases"]
+            reshape_to(working, self._bases)
+        self._split(working)
+        check = lambda arrays: objective.check(self._merged(self._params), arrays)
         self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
         self._validation = None
         if validation is not None:
             arrays = as_numbers(validation, dtype)
             check(arrays)
             self._validation = place(arrays, self._mesh, split=False)
-        self._program = Program(
-            graphdef,
-            objective,
-            optimizer,
-            packing_of(self._params, optimizer),
-            feed=self._source.feed,
-            monitors=monitors,
-            stride=stride or -(-steps // _RECORDED),
-            every=every,
-            validates=validation is not None,
-        )
+        self._program = self._made_program()
         self.settings = {"model": _described(model), "loss": _without_addresses(objective)}
+        if header is not None and header.get("refined_model") == self.settings["model"]:
+            self.settings["model"] = header["settings"]["model"]  # the run was interrupted in this process
         self.settings |= {"optimizer": optimizer.spec, "steps": int(steps), "seed": check_count("seed", seed, 0)}
         size = None if batch_size is None else int(batch_size)
         self.settings |= {"samples": self._source.rows, "batch_size": size, "validate_every": every}
         self.settings |= {"monitors": [str(monitor) for monitor in monitors], "dtype": dtype.name}
-        self.state = self._initial(steps)
-        if self._program.begins:
-            self.state = compiled_for_few_runs(self._program.begun)(self.state, self._source.window(0)[0])
+        self.settings |= {"schedule": phases.spelled}
+        self.state = self._begun(self._initial(steps))
 
     @property
     def loss(self) -> float:
@@ -159,21 +161,23 @@ class Run:
                 f"pass more than {step}.",
             )
         state, _ = self._checkpoint.load(self._initial(steps))
-        self.state = self._placed(_lengthened(state, self.state))
+        self.state = self._placed(lengthened(state, self.state))
         self.step = self.start_step = step
         self._seconds, self._events = header["seconds"], [tuple(event) for event in header["events"]]
+        if len(self._phases.items) > 1:
+            self.steps = header["planned"]
 
     def train(self) -> None:
         """Advance to the last step, or to the end for another reason; the model is updated however it ends."""
-        pace, written = Pace(), time.perf_counter()
+        self._pace, written = Pace(), time.perf_counter()
         with Interrupt() as interrupt:
             try:
                 self._spare = self._buffers()
                 self._call("on_start")
-                while self.step < self.steps:
+                while self._under_way():
                     due = self._checkpoint is not None and time.perf_counter() - written >= self._checkpoint.every
                     ends = bool(self.reason) or interrupt.requested
-                    length, ends, due = agreed(self._mesh, self.step, pace.length, ends, due)
+                    length, ends, due = agreed(self._mesh, self.step, self._pace.length, ends, due)
                     if ends:
                         self.reason = self.reason or "interrupted"
                         break
@@ -184,14 +188,46 @@ class Run:
                         written = time.perf_counter()
                     begin, before = time.perf_counter(), self.step
                     self._in_step = False  # the other processes do not hear of an error in here
-                    self._advance(min(before + length, self.steps))
+                    self._advance(min(before + length, self._phases.end))
                     self._in_step = True
-                    pace.took(self.step - before, time.perf_counter() - begin)
-                    self._show(pace)
+                    self._pace.took(self.step - before, time.perf_counter() - begin)
+                    self._show()
                     self._call("on_chunk")
                 self.reason = self.reason or "completed"
             finally:
                 self._end()
+
+    def _under_way(self) -> bool:
+        """Whether there are steps to do, now that the refinements before them are done."""
+        while self.step >= self._phases.end and not self.reason and self._phases.next(self.step):
+            item = self._phases.now
+            if isinstance(item, Refine):
+                self._refine(item)
+            elif self._phases.plateau or self._made_program() != self._program:
+                self._go_on()
+        return self.step < self._phases.end
+
+    def _refine(self, item: Refine) -> None:
+        working = self._merged(self._program.packing.unpacked(on_host(self.state["params"])))
+        refined = item(working, self._grid_data)
+        self._bases = bases_of(working)
+        self._split(working)
+        self._go_on(refined, item.optimizer)
+        self._events.append((self.step, str(item)))
+        self._call("on_refine")
+
+    def _go_on(self, refined: Refined | None = None, how: str = "lift") -> None:
+        """With another program: that of a refined model, or of a phase with other monitors."""
+        before, old = self._program, self.state
+        if refined is None:
+            self._params = before.packing.unpacked(on_host(old["params"]))
+        self._program = self._made_program()
+        fresh, opt = self._initial(self._phases.steps), old["opt"]
+        if refined is not None:
+            opt = carried_optimizer(on_host(opt), fresh["opt"], before, self._program, refined, how)
+        kept = {name: old[name] for name in ("loss", "validation", "score", "scale") if name in old}
+        self.state = self._begun(self._placed(fresh | kept | {"opt": opt}))
+        self._spare, self._pace = self._buffers(), Pace()
 
     def _advance(self, stop: int) -> None:
         data, limit = self._source.window(self.step)
@@ -206,6 +242,9 @@ class Run:
         self.step = halted if halted >= 0 else stopped if stopped >= 0 else stop
         if halted >= 0:
             self._go_back(data)
+        elif stopped >= 0 and self._phases.plateau and bool(new["monitors"][-1]["reached"]):
+            self._events.append((self.step, "plateau"))
+            self.steps, self._phases.end = self.step + self._phases.to_come(), self.step
         elif stopped >= 0:
             self.reason = "early stopping"
 
@@ -239,6 +278,33 @@ class Run:
         self.error = self.error or failure
         self._call("on_end")
 
+    def _split(self, working: nnx.Module) -> None:
+        self._graphdef, params, rest = nnx.split(working, nnx.Param, ...)
+        self._params, self._rest = (jax.tree.map(cast_to(self._dtype), part) for part in (params, rest))
+
+    def _merged(self, params: Any) -> nnx.Module:
+        """The model with these parameters, in the types of the computation."""
+        rest = on_host(self.state["rest"]) if hasattr(self, "state") else self._rest
+        return nnx.merge(self._graphdef, *jax.tree.map(jnp.asarray, (params, rest)), copy=True)
+
+    def _made_program(self) -> Program:
+        return Program(
+            self._graphdef,
+            self._objective,
+            self._optimizer,
+            packing_of(self._params, self._optimizer),
+            feed=self._source.feed,
+            monitors=self._monitors + self._phases.plateau,
+            stride=self._stride,
+            every=self._every,
+            validates=self._validation is not None,
+        )
+
+    def _begun(self, state: dict[str, Any]) -> dict[str, Any]:
+        if not self._program.begins:
+            return state
+        return compiled_for_few_runs(self._program.begun)(state, self._source.window(0)[0])
+
     def _initial(self, steps: int) -> dict[str, Any]:
         params = self._program.packing.packed(self._params)
         return self._placed(initial_state(self._program, params, self._rest, steps))
@@ -269,12 +335,14 @@ class Run:
     def _deliver(self, model: nnx.Module, params: Any) -> None:
         """Give ``model`` the parameters, and the rest, in its own types."""
         with jax.enable_x64(self._outer_x64):
+            if self._bases:
+                reshape_to(model, self._bases)
             deliver(model, self._program.packing.unpacked(jax.tree.map(np.asarray, params)), self.state["rest"])
 
-    def _show(self, pace: Pace) -> None:
+    def _show(self) -> None:
         if self._display is None:
             return
-        rate = pace.steps_per_second
+        rate = self._pace.steps_per_second
         eta = (self.steps - self.step) / rate if rate else 0.0
         metric = ""
         if self._validation is not None and len(validated := self.history.validation):
@@ -285,30 +353,16 @@ class Run:
         """Write the checkpoint; the error where that fails."""
         assert self._checkpoint is not None
         header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
-        header |= {"seconds": self.history.seconds, "events": self._events}
+        header |= {"seconds": self.history.seconds, "events": self._events, "planned": self.steps}
+        header |= {"position": self._phases.position, "phase_end": self._phases.end, "bases": self._bases}
+        if self._bases:
+            header["refined_model"] = _described(self._merged(self._params))
         try:
             self._checkpoint.save(self.state, header)
         except CheckpointError as error:
             self._events.append((self.step, "checkpoint not written"))
             return error
         return None
-
-
-def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
-    """Give ``model`` the parameters, and the rest of its arrays, in its own types."""
-    for values, old in zip((params, rest), nnx.split(model, nnx.Param, ...)[1:], strict=True):
-        nnx.update(model, jax.tree.map(_like, values, old))
-
-
-def _cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
-    """A copy by NumPy, which compiles nothing, with floats in ``dtype``; keys of ``jax.random`` stay as they are."""
-
-    def cast(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
-            return leaf
-        return np.array(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
-
-    return cast
 
 
 def _described(model: nnx.Module) -> str:
@@ -319,22 +373,3 @@ def _described(model: nnx.Module) -> str:
 def _without_addresses(thing: Any) -> str:
     """``thing`` in words that are the same in another process: a function has an address in them."""
     return re.sub(r" at 0x[0-9a-f]+", "", str(thing))
-
-
-def _like(value: Any, old: Any) -> Any:
-    if jnp.issubdtype(old.dtype, jax.dtypes.extended):
-        return value
-    return jax.device_put(np.asarray(value).astype(old.dtype))
-
-
-def _lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
-    """A state of a run of fewer or more steps, with what was recorded in buffers of the new length."""
-
-    def fitted(old, new):
-        buffer = np.full_like(np.asarray(new), np.nan)
-        common = min(len(old), len(buffer))
-        buffer[:common] = np.asarray(old)[:common]
-        return buffer
-
-    recorded = {name: fitted(state[name], like[name]) for name in ("loss", "validation", "score") if name in state}
-    return state | recorded

@@ -1,0 +1,112 @@
+"""What an MLP with expansions is made of: weighted bases and factorized weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from edgewise.bases import Basis, Refinement, State
+from edgewise.nn.draws import draw_units
+from edgewise.nn.layer import KANLayer
+
+__all__ = ["Factorized", "Weighted"]
+
+
+@dataclass(frozen=True)
+class Weighted(Basis):
+    """c_m B_m(x) with trained weights c, 1/m for m = 1..M at the start: the embedding of KKAN (arXiv 2412.16738).
+
+    Args:
+        basis: the family B.
+
+    State: that of ``basis``, and ``weights`` ``[M]``, trained, shared by the input nodes.
+    """
+
+    resolution: ClassVar[str] = "fineness"
+
+    basis: Basis
+
+    @property
+    def size(self):
+        return self.basis.size
+
+    @property
+    def fineness(self):
+        """The resolution of ``basis``: its degree, order, number of intervals or of centres."""
+        return getattr(self.basis, self.basis.resolution)
+
+    @property
+    def has_constant(self):
+        return self.basis.has_constant
+
+    @property
+    def trained(self):
+        return (*self.basis.trained, "weights")
+
+    @property
+    def domain(self):
+        return self.basis.domain
+
+    def init(self, n_in, *, key):
+        return {**self.basis.init(n_in, key=key), "weights": jnp.asarray(_start(self.size), jnp.float32)}
+
+    def modes(self, x, state):
+        weights = state["weights"].astype(x.dtype)
+        return [weights[m] * mode for m, mode in enumerate(self.basis.modes(x, _inner(state)))]
+
+    def breakpoints(self):
+        return self.basis.breakpoints()
+
+    def cells(self, state, n_in):
+        return self.basis.cells(_inner(state), n_in)
+
+    def resized(self, size):
+        return Weighted(self.basis.resized(size))
+
+    def extended(self, state, size, **options):
+        finer = self.basis.extended(_inner(state), size, **options)
+        weights = _start(finer.basis.size)
+        lift = None if finer.lift is None else finer.lift * state["weights"] / weights[:, None]
+        return Refinement(Weighted(finer.basis), {**finer.state, "weights": weights}, lift)
+
+    def adapted(self, state, importance):
+        moved = self.basis.adapted(_inner(state), importance)
+        if moved is None:
+            return None
+        return Refinement(Weighted(moved.basis), {**moved.state, "weights": state["weights"]}, moved.lift)
+
+
+def _start(size: int) -> np.ndarray:
+    return 1 / np.arange(1, size + 1)
+
+
+def _inner(state: State) -> dict[str, Any]:
+    return {name: value for name, value in state.items() if name != "weights"}
+
+
+class Factorized(nnx.Module):
+    """y_j = g_j L(x)_j + b_j for a linear map or a KANLayer L without bias: random weight factorization.
+
+    g is exp(N(1, 0.1^2)) at the start and L is divided by it, so that the products are what was drawn (Wang et al.,
+    arXiv 2210.01274).
+    """
+
+    def __init__(self, linear: KANLayer | nnx.Linear, *, rngs: nnx.Rngs):
+        self.linear = linear
+        n_out = linear.n_out if isinstance(linear, KANLayer) else linear.out_features
+        gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(rngs.params(), 1, (n_out,), "normal")))
+        for name in ("coef", "residual_kernel", "kernel"):
+            if (kernel := getattr(linear, name, None)) is not None:
+                kernel[...] = (kernel[...] / gain).astype(kernel.dtype)
+        self.gain = nnx.Param(gain.astype(linear.param_dtype))
+        self.bias = nnx.Param(jnp.zeros(n_out, linear.param_dtype))
+
+    def __call__(self, x: Any) -> Array:
+        """``[*batch, n_in]`` to ``[*batch, n_out]``."""
+        y = self.linear(x)
+        return y * self.gain[...].astype(y.dtype) + self.bias[...].astype(y.dtype)

@@ -1,0 +1,49 @@
+"""The arrays of a model and of a run: in the types of the computation, and back in those of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+__all__ = ["cast_to", "deliver", "lengthened"]
+
+
+def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
+    """Give ``model`` the parameters, and the rest of its arrays, in its own types."""
+    for values, old in zip((params, rest), nnx.split(model, nnx.Param, ...)[1:], strict=True):
+        nnx.update(model, jax.tree.map(_like, values, old))
+
+
+def cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
+    """A copy by NumPy, which compiles nothing, with floats in ``dtype``; keys of ``jax.random`` stay as they are."""
+
+    def cast(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            return leaf
+        return np.array(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+
+    return cast
+
+
+def _like(value: Any, old: Any) -> Any:
+    if jnp.issubdtype(old.dtype, jax.dtypes.extended):
+        return value
+    return jax.device_put(np.asarray(value).astype(old.dtype))
+
+
+def lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:
+    """A state of a run of fewer or more steps, with what was recorded in buffers of the new length."""
+
+    def fitted(old, new):
+        buffer = np.full_like(np.asarray(new), np.nan)
+        common = min(len(old), len(buffer))
+        buffer[:common] = np.asarray(old)[:common]
+        return buffer
+
+    recorded = {name: fitted(state[name], like[name]) for name in ("loss", "validation", "score") if name in state}
+    return state | recorded
