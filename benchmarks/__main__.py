@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-NAMES = ("layers", "construction", "experiment", "scaling", "training", "optimizers", "estimators")
+NAMES = ("layers", "construction", "experiment", "scaling", "training", "optimizers", "estimators", "refinement")
 
 
 def main() -> None:
