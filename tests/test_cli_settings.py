@@ -35,6 +35,7 @@ SPELLINGS = {
     "loss": (["--loss", "huber:0.5"], 'loss = "huber:0.5"', "huber:0.5"),
     "optimizer": (["--optimizer", "adam:1e-3,cosine"], 'optimizer = "adam:1e-3,cosine"', "adam:1e-3,cosine"),
     "steps": (["--steps", "300"], "steps = 300", 300),
+    "schedule": (["--schedule", "9+refine:8+9"], 'schedule = [9, "refine:8", 9]', (9, "refine:8", 9)),
     "batch-size": (["--batch-size", "64"], "batch-size = 64", 64),
     "alpha": (["--alpha", "0"], "alpha = 0", 0.0),
     "validation": (["--validation", "0.1"], "validation = 0.1", 0.1),
@@ -90,7 +91,7 @@ def test_the_help_tells_the_defaults_of_the_estimators():
     from edgewise.estimators import KANClassifier, KANRegressor
 
     told = {option.name: re.search(r"\(default: (.*)\)", option.help) for option in OPTIONS}
-    spoken = {(32,): "32", (64,): "64", None: "that of the family"}
+    spoken = {(32,): "32", (64,): "64", None: "that of the family", (): "none"}
     for name, keyword in KEYWORDS.items():
         if name == "seed":  # a run can be repeated
             continue
@@ -188,16 +189,20 @@ def test_what_toml_cannot_hold(value):
         toml_text({"a": value})
 
 
-def test_settings_written_are_settings_read():
-    everything = {name: value for name, (_, _, value) in SPELLINGS.items() if name != "resume"}
+@pytest.mark.parametrize("length", ["steps", "schedule"])
+def test_settings_written_are_settings_read(length):
+    left_out = {"resume", "steps", "schedule"} - {length}
+    everything = {name: value for name, (_, _, value) in SPELLINGS.items() if name not in left_out}
     settings = settings_of(everything)
     again = settings_of(config_values(config(toml_text(run_values(settings)))))
     assert run_values(again) == run_values(settings)
     assert "out" not in run_values(settings)
 
 
-def test_the_command_repeats_the_run():
-    words = [word for name, (words, _, _) in SPELLINGS.items() if name not in ("force", "resume") for word in words]
+@pytest.mark.parametrize("length", ["steps", "schedule"])
+def test_the_command_repeats_the_run(length):
+    left_out = {"force", "resume", "steps", "schedule"} - {length}
+    words = [word for name, (words, _, _) in SPELLINGS.items() if name not in left_out for word in words]
     settings = settings_of(given_on_the_command_line(*words))
     repeated = command_line(settings)
     assert repeated.startswith("edgewise fit d.csv --target a,b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,20 @@ def test_a_run_is_the_estimator_fitted_on_the_training_rows():
     # the rows may come in another order, which changes sums in the last digits
     found = np.array(tested["predicted_price"], float)
     np.testing.assert_allclose(found, estimator.predict(X[test]), rtol=1e-6)
+
+
+def test_a_schedule_refines_the_network_and_is_in_the_settings():
+    assert cli.main(["fit", "houses.csv", "--target", "price", "--widths", "3", "--out", "run", "--quiet",
+                     "--schedule", "10+refine:7+10"]) == 0  # fmt: skip
+    settings = tomllib.loads(Path("run", "settings.toml").read_text())
+    assert settings["schedule"] == [10, "refine:7", 10]
+    assert "steps" not in settings
+    estimator = KANRegressor.load(Path("run", "model.npz"))
+    assert [layer.basis.size for layer in estimator.model_.layers] == [7, 7]
+    assert estimator.n_iter_ == 20
+    assert estimator.history_.events == ((10, "refine:7"),)
+    assert cli.main(["fit", "--config", str(Path("run", "settings.toml")), "--out", "again", "--quiet"]) == 0
+    assert Path("again", "predictions.csv").read_text() == Path("run", "predictions.csv").read_text()
 
 
 def test_a_classification(capsys):

@@ -28,8 +28,8 @@ State = Mapping[str, Any]
 class Refinement(NamedTuple):
     """Another member of a family, to take over from one.
 
-    ``state`` is that of the new ``basis``; ``lift`` ``[M', M]`` writes every old mode in the new ones exactly, None
-    where the new coefficients are to be fitted.
+    ``state`` is that of the new ``basis``; ``lift`` ``[M', M]``, or ``[n_in, M', M]``, writes every old mode in the new
+    ones exactly, None where the new coefficients are to be fitted.
     """
 
     basis: Basis
@@ -286,9 +286,10 @@ class Concatenated(Basis):
     def _joined(self, left: Refinement, right: Refinement) -> Refinement:
         lift = None
         if left.lift is not None and right.lift is not None:
-            (rows, columns), (more_rows, more_columns) = left.lift.shape, right.lift.shape
-            lift = np.zeros((rows + more_rows, columns + more_columns))
-            lift[:rows, :columns], lift[rows:, columns:] = left.lift, right.lift
+            nodes = np.broadcast_shapes(left.lift.shape[:-2], right.lift.shape[:-2])
+            (rows, columns), (more_rows, more_columns) = left.lift.shape[-2:], right.lift.shape[-2:]
+            lift = np.zeros((*nodes, rows + more_rows, columns + more_columns))
+            lift[..., :rows, :columns], lift[..., rows:, columns:] = left.lift, right.lift
         state = {f"left_{name}": value for name, value in left.state.items()}
         state |= {f"right_{name}": value for name, value in right.state.items()}
         return Refinement(left.basis | right.basis, state, lift)

@@ -66,10 +66,12 @@ class Radial(Pointwise):
         added = importance.between(marks, size - self.size)
         centres = np.concatenate([known, added], axis=1)
         order = np.argsort(centres, axis=1)
-        widths = np.empty_like(centres)
-        np.put_along_axis(widths, order, self._widths(np.take_along_axis(centres, order, axis=1)), axis=1)
-        widths[:, : self.size] = state["widths"]
-        return Refinement(self.resized(size), {"centres": centres, "widths": widths}, np.eye(size, self.size))
+        sorted_ = lambda values: np.take_along_axis(values, order, axis=1)
+        old = sorted_(np.concatenate([state["widths"], np.zeros_like(added)], axis=1))
+        centres = sorted_(centres)
+        widths = np.where(old > 0, old, self._widths(centres))
+        lift = np.eye(size, self.size)[order]
+        return Refinement(self.resized(size), {"centres": centres, "widths": widths}, lift)
 
     def adapted(self, state, importance):
         return Refinement(self, self._around(importance.spread(self.size)))

@@ -37,6 +37,10 @@ def resolved_values(estimator: Any, settings: Settings) -> dict[str, Any]:
     own = estimator.get_params(deep=False)
     known = {name: own[keyword] for name, keyword in KEYWORDS.items()}
     known |= run_values(settings)
+    if known["schedule"]:
+        del known["steps"]
+    else:
+        del known["schedule"]
     ordered = {option.name: known[option.name] for option in OPTIONS if option.name in known}
     return {name: value for name, value in ordered.items() if isinstance(value, int | float | str | tuple | list)}
 

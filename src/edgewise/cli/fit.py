@@ -101,7 +101,8 @@ def command_line(settings: Settings) -> str:
     for option in OPTIONS:
         value = getattr(settings, option.field)
         if option.name not in ("data", *HANDLING) and value != getattr(standard, option.field):
-            words += [f"--{option.name}", ",".join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            between = "+" if option.kind == "phases" else ","
+            words += [f"--{option.name}", between.join(map(str, value)) if isinstance(value, tuple) else str(value)]
     return shlex.join(words)
 
 

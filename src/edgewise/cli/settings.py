@@ -53,6 +53,12 @@ def counts(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers, such as 8,8") from error
 
 
+def phases(text: str) -> tuple[int | str, ...]:
+    """Phases and refinements with a plus sign between them."""
+    words = [word.strip() for word in text.split("+")]
+    return tuple(int(word) if word.isdigit() else word for word in words if word)
+
+
 def rows(text: str) -> int | str:
     """A whole number, or one of the words for how many rows a step takes."""
     if text in ROWS:
@@ -87,6 +93,10 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
+def _is_phases(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_int(item) or isinstance(item, str) for item in value)
+
+
 def _is_counts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_is_int, value))
 
@@ -96,6 +106,7 @@ KINDS = {
     "text": Kind("a text in quotes", _is_text, str),
     "names": Kind('a text or a list of texts, such as ["a", "b"]', _is_names, names),
     "counts": Kind("a list of whole numbers, such as [8, 8]", _is_counts, counts),
+    "phases": Kind('a list of steps and refinements, such as [100, "refine:8", 200]', _is_phases, phases),
     "count": Kind("a whole number", _is_int, int),
     "rows": Kind('a whole number, or "auto", or "all"', _is_rows, rows),
     "number": Kind("a number", _is_number, float),
@@ -123,6 +134,8 @@ OPTIONS = (
            "such as huber or quantile:0.9 (default: mse, cross_entropy for classes)", "NAME"),
     Option("optimizer", "text", "training", "such as lbfgs (default: adam:1e-2,cosine)", "NAME:RATE"),
     Option("steps", "count", "training", "steps of the optimizer (default: 300, 400 for classes)", "N"),
+    Option("schedule", "phases", "training",
+           "instead of --steps, phases and refinements, such as 100+refine:8+200 (default: none)", "PHASES"),
     Option("batch-size", "rows", "training",
            "rows a step, all, or auto: all up to 4096, otherwise 1024 (default: auto)", "N"),
     Option("alpha", "number", "training",
@@ -145,8 +158,8 @@ HANDLING = ("out", "force", "resume", "json", "quiet")
 # Option -> keyword of the estimators.
 KEYWORDS = {
     "basis": "basis", "widths": "hidden_widths", "residual": "residual", "init": "init", "loss": "loss",
-    "optimizer": "optimizer", "steps": "max_steps", "batch-size": "batch_size", "alpha": "alpha",
-    "validation": "validation_fraction", "patience": "patience", "seed": "random_state",
+    "optimizer": "optimizer", "steps": "max_steps", "schedule": "schedule", "batch-size": "batch_size",
+    "alpha": "alpha", "validation": "validation_fraction", "patience": "patience", "seed": "random_state",
 }  # fmt: skip
 
 
@@ -167,6 +180,7 @@ class Settings:
     loss: str | None = None
     optimizer: str | None = None
     steps: int | None = None
+    schedule: tuple[int | str, ...] = ()
     batch_size: int | str | None = None
     alpha: float | None = None
     validation: float | None = None
@@ -192,6 +206,10 @@ class Settings:
                 raise EdgewiseError(
                     f"{name} must be in [0, 1), got {value}.", "it is a fraction of the rows.", f"pass --{name} 0.2."
                 )
+        if self.schedule and self.steps is not None:
+            raise EdgewiseError(
+                "steps and schedule were given.", "a schedule says how many steps there are.", "give one of them."
+            )
         if self.force and self.resume:
             raise EdgewiseError(
                 "--force and --resume were given.",
@@ -237,7 +255,7 @@ TOML_TYPES = {
 def _settled(kind: str, value: Any) -> Any:
     if kind == "names":
         return names(value) if isinstance(value, str) else tuple(value)
-    if kind == "counts":
+    if kind in ("counts", "phases"):
         return tuple(value)
     return float(value) if kind == "number" else value
 

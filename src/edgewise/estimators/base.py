@@ -27,6 +27,7 @@ from edgewise.training import EarlyStopping, FitResult, fit
 from edgewise.training.history import History
 from edgewise.training.losses import Loss
 from edgewise.training.optim import resolve_optimizer
+from edgewise.training.phases import Phases
 
 __all__ = ["KANEstimator"]
 
@@ -51,6 +52,7 @@ class KANEstimator(BaseEstimator):
         loss: Any,
         optimizer: Any,
         max_steps: Any,
+        schedule: Any,
         batch_size: Any,
         alpha: Any,
         regularizers: Any,
@@ -68,6 +70,7 @@ class KANEstimator(BaseEstimator):
         self.loss = loss
         self.optimizer = optimizer
         self.max_steps = max_steps
+        self.schedule = schedule
         self.batch_size = batch_size
         self.alpha = alpha
         self.regularizers = regularizers
@@ -164,7 +167,8 @@ class KANEstimator(BaseEstimator):
         inputs = self.input_scaling_(X)
         widths = [X.shape[1], *self._widths(), n_out]
         basis = bases if len(bases) > 1 else bases[0]
-        batch_size = self._batch_size(len(X), check_count("max_steps", self.max_steps))
+        phases = Phases.of(self.schedule, None if len(self.schedule) else check_count("max_steps", self.max_steps))
+        batch_size = self._batch_size(len(X), phases.steps)
         # small data in float64: a sample of weight two is then the same as two samples, whatever the order of sums
         kind = np.float32 if batch_size else np.float64
         with jax.enable_x64(True):
@@ -182,7 +186,7 @@ class KANEstimator(BaseEstimator):
                 training,
                 loss=loss,
                 optimizer=self.optimizer,
-                steps=self.max_steps,
+                schedule=phases.items,
                 batch_size=batch_size,
                 validation=validation if chosen.any() else None,
                 regularizers=self._penalties(1.0 if batch_size is None else batch_size / int(np.sum(~chosen))),

@@ -15,6 +15,7 @@ from edgewise.bases import Basis, from_config
 from edgewise.estimators.scaling import Scaling
 from edgewise.init import Scheme, config_of, resolve
 from edgewise.nn.residuals import RESIDUALS
+from edgewise.refine import Refine, Steps
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
 from edgewise.training.history import History
 from edgewise.training.losses import LOSSES, Loss
@@ -101,6 +102,8 @@ def _written(value: Any) -> Any:
         parts = [part for pair in value.items() for part in pair] if isinstance(value, dict) else value
         parts = [_written(part) for part in parts]
         return _LOST if any(part is _LOST for part in parts) else {"kind": type(value).__name__, "value": parts}
+    if isinstance(value, Steps | Refine):
+        return str(value)
     if isinstance(value, Basis):
         return {"kind": "basis", "value": value.config}
     if isinstance(value, Scheme) and (config := config_of(value)) is not None:

@@ -31,6 +31,8 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
             "poisson", which predicts the rate of counts.  "quantile:0.1,0.9" predicts as many columns as it has q.
         optimizer: spelled as for ``edgewise.fit``: "adam:1e-2,cosine", "lbfgs", "levenberg_marquardt".
         max_steps: updates of the parameters.
+        schedule: instead of ``max_steps``, phases with refinements between: ``[100, "refine:8", 200]``, see
+            :mod:`edgewise.refine`.
         batch_size: rows a step; None is all of them, "auto" all up to 4096 and otherwise 1024.
         alpha: weight of the sum of squares of coefficients and residual kernels beside the sum of the losses of all
             samples, as in scikit-learn's perceptrons.
@@ -65,6 +67,7 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         loss: Any = "mse",
         optimizer: Any = "adam:1e-2,cosine",
         max_steps: Any = 300,
+        schedule: Any = (),
         batch_size: Any = "auto",
         alpha: Any = 8.0,
         regularizers: Any = (),
@@ -83,6 +86,7 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
             loss=loss,
             optimizer=optimizer,
             max_steps=max_steps,
+            schedule=schedule,
             batch_size=batch_size,
             alpha=alpha,
             regularizers=regularizers,

@@ -10,6 +10,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import EdgewiseError
+from edgewise.nn.watching import watching
 
 __all__ = ["NonFiniteError", "explain"]
 
@@ -53,11 +54,13 @@ def explain(model: nnx.Module, batch: Any, objective: Any, step: int, *, halve: 
 
 def _first_bad_output(model: Any, batch: Any) -> str | None:
     x = batch[0] if isinstance(batch, tuple) else None
-    if x is None or not hasattr(model, "layers"):
+    if x is None:
         return None
-    for index, layer in enumerate(model.layers):
-        inputs, x = x, layer(x)
-        if not _finite(x):
+    calls: list[Any] = []
+    with watching(lambda *call: calls.append(call)):
+        model(x)
+    for index, (layer, inputs) in enumerate(calls):
+        if not _finite(layer(inputs)):
             reach = float(jnp.max(jnp.abs(inputs)))
             return f"the output of layer {index}, {layer} (its inputs reach {reach:.2g})"
     return None

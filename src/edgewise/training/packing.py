@@ -53,7 +53,7 @@ class AsVector:
         """The tree of ``vector`` ``[*leading, P]``; leading axes are kept."""
         ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.shapes]).tolist()
         leaves = [
-            vector[..., start:end].reshape(*vector.shape[:-1], *shape)
+            vector[..., start:end].reshape((*vector.shape[:-1], *shape))
             for start, end, shape in zip([0, *ends], ends, self.shapes, strict=False)
         ]
         return jax.tree.unflatten(self.treedef, leaves)

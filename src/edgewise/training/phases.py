@@ -114,8 +114,9 @@ def grid_data(data: Any, items: Sequence[Any]) -> Any:
             "grids follow what reaches the nodes when the model gets X.",
             "pass arrays, or leave adaptivity out: grids are then refined evenly.",
         )
-    rows = len(arrays)
-    return np.asarray(arrays[:: max(1, rows // _ROWS)])
+    if arrays is not data and len(data) == 3:  # (X, y, weight)
+        arrays = np.asarray(arrays)[np.asarray(data[2]) > 0]
+    return np.asarray(arrays[:: max(1, len(arrays) // _ROWS)])
 
 
 def check_growth(model: Any, items: Sequence[Any]) -> None:

@@ -20,6 +20,7 @@ from edgewise.bases.base import Concatenated
 from edgewise.bases.polynomial import OrthogonalPolynomials
 from edgewise.errors import CheckedKeywords, EdgewiseError
 from edgewise.nn import KANLayer
+from edgewise.nn.watching import watching
 
 __all__ = ["EdgeEntropy", "EdgeL1", "Smoothness", "edge_norms"]
 
@@ -110,21 +111,24 @@ class Smoothness(CheckedKeywords):
 
 
 def edge_norms(model: Any, batch: Any) -> list[Array]:
-    """Mean of |phi_ij(x_i)| over the batch for every layer of a chain: ``[n_in, n_out]`` each.
+    """Mean of |phi_ij(x_i)| over the batch for every call of a layer: ``[n_in, n_out]`` each.
 
-    Raises ``EdgewiseError`` for a model that is no chain of KAN layers.
+    Raises ``EdgewiseError`` for a model that calls no KAN layers.
     """
     x = batch[0] if isinstance(batch, (tuple, list)) else batch
-    layers = [model] if isinstance(model, KANLayer) else list(getattr(model, "layers", ()))
-    if not layers or not all(isinstance(layer, KANLayer) for layer in layers):
-        raise _no_layers("a penalty on edges", model)
     norms = []
-    for index, layer in enumerate(layers):
+
+    def look(layer, x):
         edges = layer.edges(x)
         samples = tuple(range(edges.ndim - 2))
         # the derivative of jnp.abs at 0 is 1, which would move an edge away from 0
         norms.append(jnp.mean(edges * jnp.sign(edges), axis=samples))
-        x = layer(x) if index + 1 < len(layers) else x
+
+    if callable(model):
+        with watching(look):
+            model(x)
+    if not norms:
+        raise _no_layers("a penalty on edges", model)
     return norms
 
 
@@ -180,6 +184,6 @@ def _check_weight(regularizer: Any) -> None:
 def _no_layers(what: Any, model: Any) -> EdgewiseError:
     return EdgewiseError(
         f"{what} has no edges to look at in {type(model).__name__}.",
-        "it works on models whose `layers` are KANLayers, one after the other.",
+        "it works on models that are made of KANLayers.",
         "use a KAN, a KANLayer, or a regularizer of your own: a function (model, batch) -> scalar.",
     )

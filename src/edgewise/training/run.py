@@ -86,7 +86,7 @@ class Run:
         self._stride = -(-steps // _RECORDED) if header is None else header["stride"]
         working = nnx.clone(model)
         self._bases: dict[str, Any] = {}  # of a refined model
-        if header is not None and len(phases.items) > 1:
+        if header is not None and phases.spelled:
             phases.position, phases.end, self._bases = header["position"], header["phase_end"], header["bases"]
             reshape_to(working, self._bases)
         self._split(working)
@@ -164,8 +164,10 @@ class Run:
         self.state = self._placed(lengthened(state, self.state))
         self.step = self.start_step = step
         self._seconds, self._events = header["seconds"], [tuple(event) for event in header["events"]]
-        if len(self._phases.items) > 1:
+        if self._phases.spelled:
             self.steps = header["planned"]
+        else:
+            self._phases.position, self._phases.end = 0, self.steps
 
     def train(self) -> None:
         """Advance to the last step, or to the end for another reason; the model is updated however it ends."""
