@@ -332,8 +332,6 @@ class TestFaultsNotReproduced:
         (lambda: SplineLayer(init_scheme={"type": "power", "const_B": 1}), UnknownNameError, "did you mean 'const_b'"),
         (lambda: SplineLayer(init_scheme={"type": "lecun", "distribution": "gauss"}), UnknownNameError, "normal"),
         (lambda: SplineLayer(init_scheme={"type": "custom"}), ShapeError, "c_res is missing"),
-        (lambda: SplineLayer().update_grid(np.ones((9, 2)), 5), EdgewiseError, "grids cannot be updated yet"),
-        (lambda: KAN([2, 1], "spline", {}).update_grids(np.ones((9, 2)), 5), EdgewiseError, "cannot be updated yet"),
         (lambda: SplineLayer(2, 3)(np.ones((4, 3))), ShapeError, r"expected \(..., 2\), got \(4, 3\)"),
     ],
 )  # fmt: skip

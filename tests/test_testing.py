@@ -23,6 +23,7 @@ from edgewise.bases import (
     Jacobi,
     Legendre,
     Rational,
+    Refinement,
     ReLUBump,
     Sine,
     Wavelet,
@@ -126,6 +127,25 @@ class InvertedInterval(Powers):
 class WildBreakpoints(Powers):
     def breakpoints(self):
         return np.array([0.5, 0.0])
+
+
+@dataclass(frozen=True)
+class NestedInName(Powers):
+    """Its finer members begin with other modes."""
+
+    resolution = "count"
+    nested = True
+
+    def modes(self, x, state):
+        return [x ** (self.count + 1 - m) for m in range(self.size)]
+
+
+@dataclass(frozen=True)
+class LiftOfTheWrongShape(Powers):
+    resolution = "count"
+
+    def extended(self, state, size, **options):
+        return Refinement(self.resized(size), {}, np.eye(self.size))
 
 
 @dataclass(frozen=True)
@@ -298,6 +318,8 @@ BROKEN = {
     WildBreakpoints: "breakpoints",
     NegativeScale: "default_std",
     UnknownLaw: "default_std",
+    NestedInName: "modes written in those of",
+    LiftOfTheWrongShape: "the lift of LiftOfTheWrongShape.extended",
     StateOfFixedSize: "leading axis",
     StateOfIntegers: "no floating-point",
     StateOfNaN: "not finite",

@@ -23,6 +23,7 @@ _NODES = 8  # Gauss-Legendre nodes a cell
 _SAMPLES = 512  # quantiles that stand for the samples of a node
 _DATA = 10.0  # weight of the samples, the range counting 1
 _ROUND = 512  # points in a compiled evaluation, or a multiple
+_MARGIN = 0.02  # of the range of the samples, on either side
 _ELSEWHERE = 1e-4  # weight beyond the range
 _ROUNDING = 10.0  # times the rounding of coefficients: beyond this, a smaller residual is not worth larger ones
 
@@ -48,10 +49,14 @@ def quadrature(
     """Gauss-Legendre points in all cells of both families and, if there are samples ``x`` ``[n, n_in]``, those.
 
     Samples count ten times as much as the range, so that the function is kept where the data are.  The range is that of
-    the old family, or where knots have ``moved`` that of the new one; what lies in the other alone hardly counts.
+    the old family, or where knots have ``moved`` that of the new one, as far as the samples reach; what lies beyond
+    hardly counts.
     """
     before, after = old[0].cells(old[1], n_in), new[0].cells(new[1], n_in)
     main = (after if moved else before)[:, [0, -1]]
+    if x is not None:  # a spline that fades out beyond the data must not bend within them
+        margin = _MARGIN * np.ptp(x, axis=0)
+        main = np.clip(main, (x.min(axis=0) - margin)[:, None], (x.max(axis=0) + margin)[:, None])
     cells = np.sort(np.concatenate([before, after], axis=1), axis=1)
     unit, weight = gauss_legendre(_NODES)
     width = np.diff(cells, axis=1)

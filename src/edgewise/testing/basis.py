@@ -35,7 +35,8 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
     input for any batch shape; the dtype of the input (bfloat16, float32, float64); ``blocks`` the modes stacked;
     each output a function of its own input alone; equal results under ``jit`` and ``vmap``; an honest ``has_constant``;
     first and second derivatives, forward and reverse, that agree with central differences in float64; finite values
-    and gradients for \\|x\\| up to 1e6; breakpoints and default scales that initializers can use.
+    and gradients for \\|x\\| up to 1e6; breakpoints and default scales that initializers can use; a finer member that
+    holds the functions of this one, where it says so.
 
     Args:
         basis: the family.
@@ -61,6 +62,7 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
         _check_constant(basis, state, x)
         _check_finite(basis, state, (low, high))
         _check_derivatives(basis, state, x)
+        _check_extended(basis, state, x)
 
 
 def _check_object(basis: Basis) -> None:
@@ -253,6 +255,32 @@ def _check_constant(basis: Basis, state: State, x: np.ndarray) -> None:
         "a layer with a bias drops the first mode of a family that has a constant.",
         do,
     )
+
+
+def _check_extended(basis: Basis, state: State, x: np.ndarray) -> None:
+    """The lift to a finer member writes every mode in its modes."""
+    name = type(basis).__name__
+    try:
+        size = getattr(basis, basis.resolution, 1) + 2
+        basis.resized(size)
+    except EdgewiseError:
+        return  # it cannot be refined, or not so far
+    own = {key: np.asarray(value, np.float64) for key, value in state.items()}
+    finer, finer_state, lift = basis.extended(own, size, n_in=_N_IN, key=jax.random.key(0))
+    if lift is None:
+        return
+    if np.shape(lift) not in ((finer.size, basis.size), (_N_IN, finer.size, basis.size)):
+        raise ConformanceError(
+            f"the lift of {name}.extended has shape {np.shape(lift)}.",
+            f"it writes {basis.size} modes in {finer.size}.",
+            f"return [{finer.size}, {basis.size}], or one for each input node.",
+        )
+    with jax.enable_x64(True):
+        old = np.asarray(basis(jnp.asarray(x), own))
+        new = np.asarray(finer(jnp.asarray(x), {key: np.asarray(v, np.float64) for key, v in finer_state.items()}))
+    lifted = np.einsum("qna,nab->qnb", new, np.broadcast_to(lift, (_N_IN, *np.shape(lift)[-2:])))
+    do = "drop nested = True, or return the lift that is exact, or None to have it fitted."
+    _compare(basis, f"modes written in those of {finer}", lifted, old, x, 1e-5, "the modes", do)
 
 
 def _check_derivatives(basis: Basis, state: State, x: np.ndarray) -> None:

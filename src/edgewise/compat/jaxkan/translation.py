@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from edgewise.bases import Basis
+from edgewise.compat.jaxkan.fitting import shrink
 from edgewise.compat.jaxkan.schemes import draw
-from edgewise.errors import EdgewiseError, check_count, check_keywords
+from edgewise.errors import ShapeError, check_count, check_keywords
 from edgewise.nn import KANLayer
 from edgewise.nn.residuals import PicklesResidual, resolve_residual
 from edgewise.nn.variables import Grid
+from edgewise.refine import extend
+from edgewise.refine.layers import samples
 
-__all__ = ["Layer", "float_pair", "no_grid_update"]
+__all__ = ["Layer", "architecture", "float_pair"]
 
 
 class Layer(PicklesResidual):
@@ -42,6 +47,7 @@ class Layer(PicklesResidual):
 
     n_in: int
     n_out: int
+    _family: Any
     bias: nnx.Param | None
     c_res: nnx.Param | None
 
@@ -83,7 +89,10 @@ class Layer(PicklesResidual):
 
     def _place_state(self, rngs: nnx.Rngs) -> None:
         """Make the state of the basis; a family with random state takes a key."""
-        state = self._family.init(self.n_in, key=jax.random.key(0))
+        self._keep_state(self._family.init(self.n_in, key=jax.random.key(0)))
+
+    def _keep_state(self, state: Mapping[str, Array]) -> None:
+        """Store the state of the basis, given by edgewise's names."""
         self.basis_state = nnx.Dict({name: Grid(value) for name, value in state.items()})
 
     def _state(self) -> dict[str, Array]:
@@ -91,7 +100,7 @@ class Layer(PicklesResidual):
         return {name: variable[...] for name, variable in self.basis_state.items()}
 
     def _template(self) -> tuple[KANLayer, nnx.GraphDef]:
-        return _architecture(self.n_in, self.n_out, self._family, self.residual, *self._branches)
+        return architecture(self.n_in, self.n_out, self._family, self.residual, *self._branches)
 
     def to_edgewise(self) -> KANLayer:
         """The layer of ours with these parameters."""
@@ -107,13 +116,50 @@ class Layer(PicklesResidual):
         """``[*batch, n_in]`` to ``[*batch, n_out]``; raises ``ShapeError`` for a wrong number of features."""
         return self.to_edgewise()(x)
 
-    def update_grid(self, x: Any, G_new: int) -> NoReturn:
-        """Not available: raises ``EdgewiseError``."""
-        no_grid_update()
+    def basis(self, x: Any) -> Any:
+        """The modes that have coefficients, ``[*batch, n_in]`` to ``[*batch, n_in, M]``."""
+        return self._family(x, self._state())[..., self._template()[0].first_mode :]
+
+    def update_grid(self, x: Any, D_new: int) -> None:
+        """``D_new`` modes instead of D, the functions staying as they are.
+
+        More modes get coefficients 0, so the layer computes exactly what it did; fewer are fitted at the samples.
+
+        Args:
+            x: samples, ``[*batch, n_in]``.
+            D_new: the new D.
+
+        Raises:
+            EdgewiseError: for ``D_new`` below 1, x of a wrong shape or not finite.
+        """
+        self._update(x, "D", check_count("D_new", D_new))
+
+    def _update(self, x: Any, name: str, size: int) -> None:
+        """Refine the layer to ``size``, which jaxKAN calls ``name``, and take over what that gives."""
+        layer = self.to_edgewise()
+        x = samples(x, layer)
+        if x.ndim == 0 or x.shape[-1] != self.n_in or x.size == 0:
+            raise ShapeError(f"x has shape {x.shape}, expected (samples, {self.n_in}).")
+        self._refine(layer, x.reshape(-1, self.n_in), size)
+        self._family = layer.basis
+        self._keep_state({name: variable[...] for name, variable in layer.basis_state.items()})
+        parts = jnp.split(layer.coef[...].T, len(self.coefficients), axis=-1)
+        for own, part in zip(self.coefficients, parts, strict=True):
+            setattr(self, own, nnx.Param(part.reshape(-1, part.shape[-1]) if self.flat else part))
+        if self.bias is not None and layer.bias is not None:
+            self.bias[...] = layer.bias[...]
+        setattr(self, name, size)
+
+    def _refine(self, layer: KANLayer, x: np.ndarray, size: int) -> None:
+        """Refine the translated layer, in place; a family with a grid moves it to ``x``."""
+        if size >= getattr(layer.basis, layer.basis.resolution):
+            extend(layer, size, seed=size)
+        else:
+            shrink(layer, size, x)
 
 
 @functools.lru_cache(maxsize=256)
-def _architecture(n_in, n_out, basis, residual, bias, edge_scale) -> tuple[KANLayer, nnx.GraphDef]:
+def architecture(n_in, n_out, basis, residual, bias, edge_scale) -> tuple[KANLayer, nnx.GraphDef]:
     """A layer of ours without arrays, and its structure."""
     layer = nnx.eval_shape(
         lambda: KANLayer(
@@ -121,15 +167,6 @@ def _architecture(n_in, n_out, basis, residual, bias, edge_scale) -> tuple[KANLa
         )
     )
     return layer, nnx.graphdef(layer)
-
-
-def no_grid_update() -> NoReturn:
-    """Raise the error of every grid update."""
-    raise EdgewiseError(
-        "grids cannot be updated yet.",
-        "edgewise has no refinement of a layer's grid so far.",
-        "choose the final G or D, and a grid_range that holds the inputs, when the layer is made.",
-    )
 
 
 def float_pair(grid_range: Any) -> tuple[float, float]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import jax.numpy as jnp
+from jax import Array
+
 from edgewise.bases import Fourier
 from edgewise.compat.jaxkan.translation import Layer
 from edgewise.errors import check_count
@@ -21,3 +24,8 @@ class FourierLayer(Layer):
     ):
         self.D = check_count("D", D)
         self._translate(n_in, n_out, Fourier(D, smooth=bool(smooth_init)), None, False, None, add_bias, seed)
+
+    def basis(self, x: Any) -> tuple[Array, Array]:
+        """cos(k x) and sin(k x), ``[*batch, n_in, D]`` each."""
+        cosines, sines = jnp.split(super().basis(x), 2, axis=-1)
+        return cosines, sines

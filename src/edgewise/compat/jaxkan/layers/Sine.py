@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
@@ -32,7 +33,9 @@ class SineLayer(Layer):
         self._translate(n_in, n_out, Sine(D), residual, external_weights, init_scheme, add_bias, seed)
 
     def _place_state(self, rngs: nnx.Rngs) -> None:
-        state = self._family.init(self.n_in, key=rngs.params())
+        self._keep_state(self._family.init(self.n_in, key=rngs.params()))
+
+    def _keep_state(self, state: Mapping[str, Array]) -> None:
         self.omega, self.phase = (nnx.Param(state[name][:, None]) for name in ("frequency", "phase"))
 
     def _state(self) -> dict[str, Array]:

@@ -10,8 +10,9 @@ from flax import nnx
 from jax import Array
 
 from edgewise import models
+from edgewise._compilation import compiled_for_few_runs
 from edgewise.compat.jaxkan.layers import get_layer
-from edgewise.compat.jaxkan.translation import no_grid_update
+from edgewise.compat.jaxkan.translation import Layer
 from edgewise.errors import EdgewiseError, check_keywords
 
 __all__ = ["KAN"]
@@ -65,8 +66,16 @@ class KAN(nnx.Module):
         return x
 
     def update_grids(self, x: Any, G_new: int) -> None:
-        """Not available: raises ``EdgewiseError``."""
-        no_grid_update()
+        """``update_grid`` of every layer; each sees what the updated ones before it make of ``x``.
+
+        Args:
+            x: samples, ``[*batch, layer_dims[0]]``.
+            G_new: intervals of splines, degree, order or number of functions elsewhere.
+        """
+        for layer in self.layers:
+            layer.update_grid(x, G_new)
+            if layer is not self.layers[-1]:
+                x = compiled_for_few_runs(Layer.__call__)(layer, x)
 
     def to_edgewise(self) -> models.KAN:
         """The same network, with copies of these parameters, in edgewise's own spelling."""

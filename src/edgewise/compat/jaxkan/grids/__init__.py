@@ -1,0 +1,1 @@
+"""Grids by jaxKAN's names."""
