@@ -178,7 +178,8 @@ def _draw(sizes: list[int], errors: list[list[float]]) -> None:
     """The curves of the page on refinement."""
     from matplotlib.figure import Figure
 
-    axes = Figure(figsize=(5, 3.6), layout="constrained").add_subplot()
+    figure = Figure(figsize=(5, 3.6), layout="constrained")
+    axes = figure.add_subplot()
     for index, curve in enumerate(errors):
         axes.loglog(sizes, curve, "o-", color="#4477aa", alpha=0.7, markersize=4, label=None if index else "four seeds")
     middle = np.median(errors, axis=0)
@@ -189,7 +190,7 @@ def _draw(sizes: list[int], errors: list[list[float]]) -> None:
     axes.set_ylabel("root mean square error on test points")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.figure.savefig("docs/images/refinement.svg")
+    figure.savefig("docs/images/refinement.svg")
 
 
 def main(quick: bool) -> str:

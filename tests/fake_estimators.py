@@ -15,8 +15,8 @@ class _Linear:
 
     def __init__(
         self, hidden_widths=(8,), basis="bspline", init="default", residual="silu", loss=None, optimizer="adam",
-        max_steps=1000, schedule=(), batch_size="auto", alpha=0.0, validation_fraction=0.0, patience=10, random_state=None,
-        verbose=False,
+        max_steps=1000, schedule=(), batch_size="auto", alpha=0.0, validation_fraction=0.0, patience=10,
+        random_state=None, verbose=False,
     ):  # fmt: skip
         self.settings = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
 

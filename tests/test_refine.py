@@ -273,6 +273,33 @@ def test_bad_input_leaves_the_model_as_it_was(case: str):
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.asarray, nnx.state(model)))
 
 
+def test_a_basis_that_cannot_be_projected_says_so():
+    class Logarithms(ew.Basis):
+        size = 3
+
+        def modes(self, x, state):
+            return [jnp.log(x), x, x * x]
+
+    model = trained(ew.BSpline(3, 4))
+    before = np.asarray(FORWARD(model, X))
+    with pytest.raises(EdgewiseError, match="is not finite everywhere"):
+        refine.change_basis(model, Logarithms())
+    np.testing.assert_array_equal(FORWARD(model, X), before)
+
+
+def test_layers_that_share_functions_keep_sharing_them(tmp_path):
+    model = ew.ActNet(2, 1, ew.BSpline(3, 3), width=3, depth=2, rngs=nnx.Rngs(0))
+    before = FORWARD(model, X)
+    refine.extend(model, 6, X)
+    assert model.layers[0].coef.shape == (9, 1, 3)
+    assert relative(FORWARD(model, X), before) < 1e-5
+    assert not refine.adapt(model, X).changes  # one function cannot follow what reaches each of its edges
+    ew.save_model(model, tmp_path / "model.npz")
+    np.testing.assert_array_equal(ew.load_model(tmp_path / "model.npz")(X), model(X))
+    refine.change_basis(model, ew.Chebyshev(20), X)
+    assert model.layers[0].coef.shape[1] == 1
+
+
 def test_a_family_without_a_resolution_says_so():
     class Fixed(ew.Basis):
         size = 3

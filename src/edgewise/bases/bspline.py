@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from math import comb, factorial
 from typing import ClassVar
@@ -246,6 +246,7 @@ def _in_cell(u: Array, degree: int) -> list[Array]:
     return values
 
 
+@partial(jax.jit, static_argnums=(2, 3))  # for calls outside compiled code, which would compile every operation
 def _cox_de_boor(x: Array, t: Array, degree: int, first: int) -> Array:
     """B-splines on knots ``t`` ``[K, n_in]`` at ``x`` ``[*batch, n_in]``: ``[*batch, K - degree - 1, n_in]``.
 

@@ -16,6 +16,7 @@ import numpy as np
 from edgewise._compilation import compiled_for_few_runs
 from edgewise._numerics import gauss_legendre
 from edgewise.bases import Basis, State
+from edgewise.errors import EdgewiseError
 
 __all__ = ["Fitted", "Points", "evaluated", "fitted", "quadrature"]
 
@@ -74,8 +75,18 @@ def quadrature(
 
 
 def fitted(old: tuple[Basis, State], new: tuple[Basis, State], points: Points, dtype: Any) -> Fitted:
-    """The lift that writes every old mode in the new ones, as well as coefficients of ``dtype`` can."""
+    """The lift that writes every old mode in the new ones, as well as coefficients of ``dtype`` can.
+
+    Raises ``EdgewiseError`` where one of the families is not finite at the points.
+    """
     a, b = evaluated(*old, points.x), evaluated(*new, points.x)
+    for basis, values in ((old[0], a), (new[0], b)):
+        if not np.isfinite(values).all():
+            raise EdgewiseError(
+                f"{old[0]} cannot be written in {new[0]}: {basis} is not finite everywhere.",
+                f"the two are compared between {points.x.min():.4g} and {points.x.max():.4g}.",
+                "choose a basis that is defined there, or one with a squash.",
+            )
     root = np.sqrt(points.weights)[..., None]
     if _equal_nodes(old[1]) and _equal_nodes(new[1]) and (np.ptp(points.x, axis=1) == 0).all():
         lift = _solved(a[:, 0] * root[:, 0], b[:, 0] * root[:, 0], dtype)
