@@ -81,9 +81,10 @@ def extend(
     """Raise the resolution of every layer to ``size``: the degree, the order, the number of intervals or of centres.
 
     The model computes the same function afterwards.  Polynomials, Fourier series and sines get new modes with
-    coefficients 0; so do wavelets and bumps, of which those that were trained stay as they are; Bernstein polynomials
-    are elevated; splines get further knots, every old one staying where it is.  A ``size`` that is no multiple of the
-    old one so makes uniform knots free.  Only radial families are projected, on centres that lie closer.
+    coefficients 0; so do radial functions, wavelets and bumps, of which those that are there stay as they are, with
+    narrower ones between; Bernstein polynomials are elevated; splines get further knots, every old one staying where
+    it is.  A ``size`` that is no multiple of the old one so makes uniform knots free.  A family that says nothing of
+    its finer members is projected, as in :func:`change_basis`.
 
     Args:
         model: any module made of ``KANLayer``; changed in place.

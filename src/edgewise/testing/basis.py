@@ -276,8 +276,8 @@ def _check_extended(basis: Basis, state: State, x: np.ndarray) -> None:
             f"return [{finer.size}, {basis.size}], or one for each input node.",
         )
     with jax.enable_x64(True):
-        old = np.asarray(basis(jnp.asarray(x), own))
-        new = np.asarray(finer(jnp.asarray(x), {key: np.asarray(v, np.float64) for key, v in finer_state.items()}))
+        wide = lambda state: {key: jnp.asarray(np.asarray(value), jnp.float64) for key, value in state.items()}
+        old, new = np.asarray(basis(jnp.asarray(x), wide(own))), np.asarray(finer(jnp.asarray(x), wide(finer_state)))
     lifted = np.einsum("qna,nab->qnb", new, np.broadcast_to(lift, (_N_IN, *np.shape(lift)[-2:])))
     do = "drop nested = True, or return the lift that is exact, or None to have it fitted."
     _compare(basis, f"modes written in those of {finer}", lifted, old, x, 1e-5, "the modes", do)
