@@ -16,7 +16,7 @@ from jax import Array
 from edgewise._numerics import magnitude, negative_part, positive_part
 from edgewise.bases.base import Basis, Refinement, State
 from edgewise.bases.broadcasting import broadcast_modes
-from edgewise.bases.placement import Importance
+from edgewise.bases.placement import Importance, continued
 from edgewise.bases.squash import check_domain
 from edgewise.errors import EdgewiseError, check_choice, check_count
 
@@ -74,9 +74,7 @@ class BSpline(Basis):
 
     def _all_knots(self) -> np.ndarray:
         """The initial knots, those beyond the domain included, float64 ``[G + 2k + 1]``."""
-        low, high = self.domain
-        steps = np.arange(-self.degree, self.intervals + self.degree + 1) / self.intervals
-        return low + steps * (high - low)
+        return self._even_knots(np.asarray([self.domain], np.float64))[0]
 
     def breakpoints(self):
         knots = self._all_knots()
@@ -94,12 +92,9 @@ class BSpline(Basis):
         inner, beyond = knots[:, k:-k], (knots[:, :k], knots[:, -k:])
         if importance is None:
             importance = Importance.even(inner[:, [0, -1]])
-        rows = []
-        for node, row in enumerate(inner):
-            here = Importance(importance.points[node : node + 1], importance.shares[node : node + 1])
-            wide = self._covered(row, here.ends[0], size - self.intervals)
-            rows.append(np.sort(np.append(wide, here.between(wide[None], size + 1 - len(wide)))))
-        points = np.stack(rows)
+        wide = [self._covered(*node, size - self.intervals) for node in zip(inner, importance.ends, strict=True)]
+        added = importance.between(wide, [size + 1 - len(row) for row in wide])
+        points = np.stack([np.sort(np.append(*node)) for node in zip(wide, added, strict=True)])
         kept = self.extrapolate == "zero"  # beyond the ends these splines fade over the outer knots, which stay too
         return replace(self, intervals=size)._on(points, beyond if kept else None)
 
@@ -114,19 +109,22 @@ class BSpline(Basis):
         """All knots, float64 ``[n_in, G + 2k + 1]``."""
         if self.knots == "free":
             return np.asarray(state["knots"], np.float64)
-        low, high = np.asarray(state["ends"], np.float64).T[:, :, None]
+        return self._even_knots(np.asarray(state["ends"], np.float64))
+
+    def _even_knots(self, ends: np.ndarray) -> np.ndarray:
+        low, high = ends.T[:, :, None]
         return low + np.arange(-self.degree, self.intervals + self.degree + 1) / self.intervals * (high - low)
 
     def _on(self, points: np.ndarray, beyond: tuple[np.ndarray, np.ndarray] | None = None) -> Refinement:
         """On ``points`` ``[n_in, G + 1]``, continued ``beyond`` them by the mean spacing or as given."""
-        low, high = points[:, :1], points[:, -1:]
-        steps = np.arange(1, self.degree + 1) * (high - low) / self.intervals
-        if beyond is None:
+        if beyond is not None:
+            knots = np.concatenate([beyond[0], points, beyond[1]], axis=1)
+        else:
+            low, high = points[:, :1], points[:, -1:]
             even = low + np.linspace(0, 1, self.intervals + 1) * (high - low)
             if self.knots == "uniform" and np.allclose(points, even, rtol=0, atol=1e-9 * np.ptp(points)):
                 return Refinement(self, {"ends": jnp.asarray(points[:, [0, -1]], float)})
-            beyond = (low - steps[:, ::-1], high + steps)
-        knots = np.concatenate([beyond[0], points, beyond[1]], axis=1)
+            knots = continued(points, self.degree)
         return Refinement(replace(self, knots="free"), {"knots": jnp.asarray(knots, float)})
 
     def _covered(self, points: np.ndarray, ends: np.ndarray, budget: int) -> np.ndarray:
@@ -213,7 +211,7 @@ class BSpline(Basis):
         t = knots.T.astype(wide)  # [G + 2k + 1, n_in]
         z = x.astype(wide)
         if self.extrapolate == "zero":
-            return _cox_de_boor(z, t, k, first=0).astype(x.dtype)
+            return _cox_de_boor(z, t, k).astype(x.dtype)
         cell, values = self._local_free(x, knots)
 
         def block(start, stop):
@@ -297,18 +295,16 @@ def _in_free_cell(x: Array, t: list[Array], degree: int) -> list[Array]:
     return values
 
 
-@partial(jax.jit, static_argnums=(2, 3))  # for calls outside compiled code, which would compile every operation
-def _cox_de_boor(x: Array, t: Array, degree: int, first: int) -> Array:
+@partial(jax.jit, static_argnums=2)  # for calls outside compiled code, which would compile every operation
+def _cox_de_boor(x: Array, t: Array, degree: int) -> Array:
     """B-splines on knots ``t`` ``[K, n_in]`` at ``x`` ``[*batch, n_in]``: ``[*batch, K - degree - 1, n_in]``.
 
-    Cells count from knot ``first`` to knot -first - 1; the last of them is closed on the right.
+    The last cell is closed on the right.
     """
     x = x[..., None, :]
-    last = t.shape[0] - 2 - first
-    cell = jnp.arange(t.shape[0] - 1)[:, None]
-    closed = (cell == last) & (x == t[last + 1])
-    inside = (x >= t[:-1]) & (x < t[1:]) & (cell >= first) & (cell <= last)
-    values = jnp.where(inside | closed, 1.0, 0.0).astype(x.dtype)
+    last = jnp.arange(t.shape[0] - 1)[:, None] == t.shape[0] - 2
+    inside = (x >= t[:-1]) & ((x < t[1:]) | last & (x == t[1:]))
+    values = jnp.where(inside, 1.0, 0.0).astype(x.dtype)
     for order in range(1, degree + 1):
         width = t[order:] - t[:-order]
         inverse = jnp.where(width > 0, 1 / jnp.where(width > 0, width, 1.0), 0.0)

@@ -5,11 +5,12 @@ On the host, in float64: refining a grid happens between compiled programs, not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Importance"]
+__all__ = ["Importance", "continued"]
 
 _CELLS = 1024  # of the density; closer than a cell, repeated samples draw no more knots
 _LEAST = 0.01  # share of the uniform density, so that no stretch is without any
@@ -62,13 +63,13 @@ class Importance:
         pairs = zip(self.shares, self.points, strict=True)
         return np.stack([np.interp(wanted, shares, points) for shares, points in pairs])
 
-    def between(self, points: np.ndarray, count: int) -> np.ndarray:
-        """``count`` points more, ``[n_in, count]``, in the cells between ``points`` ``[n_in, K]``, ends included.
+    def between(self, points: Sequence[np.ndarray], counts: Sequence[int]) -> list[np.ndarray]:
+        """For every node as many points more as ``counts`` says, in the cells between its ``points``, ends included.
 
         Every further one goes to the cell with the largest share a part; a cell is divided into equal shares.
         """
         rows = []
-        for known, place, share in zip(points, self.points, self.shares, strict=True):
+        for known, count, place, share in zip(points, counts, self.points, self.shares, strict=True):
             below = np.interp(known, place, share)
             parts = np.ones(len(known) - 1, int)
             # of equal cells, scattered ones come first, and not the leftmost
@@ -79,4 +80,11 @@ class Importance:
                 np.linspace(below[cell], below[cell + 1], parts[cell] + 1)[1:-1] for cell in np.flatnonzero(parts > 1)
             ]
             rows.append(np.interp(np.concatenate([np.empty(0), *inner]), share, place))
-        return np.stack(rows)
+        return rows
+
+
+def continued(points: np.ndarray, k: int) -> np.ndarray:
+    """``k`` knots more on either side of ``points`` ``[n_in, G + 1]``, at their mean distance."""
+    low, high = points[:, :1], points[:, -1:]
+    steps = np.arange(1, k + 1) * (high - low) / (points.shape[1] - 1)
+    return np.concatenate([low - steps[:, ::-1], points, high + steps], axis=1)

@@ -63,7 +63,7 @@ class Radial(Pointwise):
         known = np.asarray(state["centres"], np.float64)
         low, high = importance.ends.T[:, :, None]
         marks = np.sort(np.concatenate([np.minimum(low, known), known, np.maximum(high, known)], axis=1), axis=1)
-        added = importance.between(marks, size - self.size)
+        added = np.stack(importance.between(list(marks), [size - self.size] * n_in))
         centres = np.concatenate([known, added], axis=1)
         order = np.argsort(centres, axis=1)
         sorted_ = lambda values: np.take_along_axis(values, order, axis=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 from flax import nnx
 from jax import Array
 
-from edgewise import nn
 from edgewise.errors import EdgewiseError
+from edgewise.models.naming import class_name, class_named
 from edgewise.nn import count_parameters
 from edgewise.nn.functions import named
 
@@ -122,18 +120,8 @@ def _described(module: Any) -> dict[str, Any]:
             "a file holds no code.",
             "define both, as edgewise.KAN does.",
         )
-    ours = any(getattr(room, kind.__name__, None) is kind for room in _rooms())
-    return {"model": kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}", "config": config}
+    return {"model": class_name(kind), "config": config}
 
 
 def _rebuilt(described: Mapping[str, Any], rngs: nnx.Rngs) -> Any:
-    module, colon, path = described["model"].partition(":")
-    if colon:
-        kind = operator.attrgetter(path)(importlib.import_module(module))
-    else:
-        kind = next(getattr(room, module) for room in _rooms() if hasattr(room, module))
-    return kind.from_config(described["config"], rngs=rngs)
-
-
-def _rooms() -> tuple[Any, Any]:
-    return importlib.import_module("edgewise.models"), nn
+    return class_named(described["model"]).from_config(described["config"], rngs=rngs)

@@ -14,10 +14,11 @@ from flax.nnx.nn import dtypes
 from jax import Array
 
 from edgewise.bases import Basis, BSpline
-from edgewise.errors import EdgewiseError, ShapeError, check_count
+from edgewise.errors import EdgewiseError, check_count
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
+from edgewise.nn.inputs import checked_input
 from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
 from edgewise.nn.variables import Grid
 from edgewise.nn.watching import called
@@ -150,14 +151,7 @@ class KANLayer(PicklesResidual):
 
     def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Any, ...]]:
         """Checked input, state of the basis, and parameters, in the dtype of the computation."""
-        x = jnp.asarray(x)
-        expected = f"expected (..., {self.n_in}), got {x.shape}"
-        if x.ndim == 0 or x.shape[-1] != self.n_in:
-            raise ShapeError(f"{expected}.", f"the layer has {self.n_in} input nodes, one a feature, on the last axis.")
-        if x.size == 0:
-            raise ShapeError(f"empty batch: {expected}.", do="pass at least one sample.")
-        if not jnp.issubdtype(x.dtype, jnp.floating):
-            x = x.astype(self.param_dtype)
+        x = checked_input(x, self.n_in, self.param_dtype, "layer")
         names = ("coef", "residual_kernel", "edge_scale", "bias")
         values = [None if (variable := getattr(self, name)) is None else variable[...] for name in names]
         x, *values = dtypes.promote_dtype((x, *values), dtype=self.dtype)

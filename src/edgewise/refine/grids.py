@@ -202,7 +202,7 @@ def coarsen(model: Any, size: Any, x: Any = None) -> Refined:
     def coarser(index: int, layer: KANLayer, path: Path, reaching: Reaching | None) -> Refinement | None:
         if sizes[path] == resolution(layer.basis):
             return None
-        return _shrunk(layer, sizes[path], jax.random.key(index))
+        return shrunk(layer, sizes[path], jax.random.key(index))
 
     return _each(model, x, coarser)
 
@@ -308,7 +308,7 @@ def _even(layer: KANLayer) -> Importance:
     return Importance.even(layer.basis.cells(state_of(layer), layer.n_in)[:, [0, -1]])
 
 
-def _shrunk(layer: KANLayer, size: int, key: Any) -> Refinement:
+def shrunk(layer: KANLayer, size: int, key: Any) -> Refinement:
     """A smaller member of the family on the range of the layer's."""
     smaller, state = layer.basis.resized(size), state_of(layer)
     fresh: dict[str, Any] = dict(smaller.init(layer.n_in, key=key))

@@ -46,7 +46,6 @@ class LayerChange:
         error: ``[n_in, n_out]``, root mean square of the change of every edge function, where it was compared.
         size: ``[n_in, n_out]``, root mean square of the edge functions themselves, without the residual branch.
         lift: ``[n_in, K', K]``, from old coefficients to new ones.
-        constant: ``[n_in, K]``, what old coefficients give to the bias.
         added: by the name of every trained array of the basis, how many entries each of its axes has gained.
     """
 
@@ -56,7 +55,6 @@ class LayerChange:
     error: np.ndarray
     size: np.ndarray
     lift: np.ndarray
-    constant: np.ndarray
     added: Mapping[str, tuple[int, ...]]
 
     @property
@@ -175,9 +173,7 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
         if rounded[name].ndim == old_state[name].ndim
     }
     _assign(layer, new.basis, rounded, jnp.asarray(coef[first:], dtype))
-    shown = lift[:, :, before.size - old.shape[0] :]
-    constant = shown[:, 0] if first else np.zeros_like(shown[:, 0])
-    return LayerChange(path, before, new.basis, error, size, shown[:, first:], constant, added)
+    return LayerChange(path, before, new.basis, error, size, lift[:, first:, before.size - old.shape[0] :], added)
 
 
 def _assign(layer: KANLayer, basis: Basis, state: Mapping[str, Any], coef: Any) -> None:

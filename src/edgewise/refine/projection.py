@@ -79,7 +79,9 @@ def fitted(old: tuple[Basis, State], new: tuple[Basis, State], points: Points, d
 
     Raises ``EdgewiseError`` where one of the families is not finite at the points.
     """
-    a, b = evaluated(*old, points.x), evaluated(*new, points.x)
+    alike = _equal_nodes(old[1]) and _equal_nodes(new[1]) and (np.ptp(points.x, axis=1) == 0).all()
+    nodes = 1 if alike else points.x.shape[1]
+    a, b = (evaluated(basis, state, points.x[:, :nodes]) for basis, state in (old, new))
     for basis, values in ((old[0], a), (new[0], b)):
         if not np.isfinite(values).all():
             raise EdgewiseError(
@@ -88,11 +90,9 @@ def fitted(old: tuple[Basis, State], new: tuple[Basis, State], points: Points, d
                 "choose a basis that is defined there, or one with a squash.",
             )
     root = np.sqrt(points.weights)[..., None]
-    if _equal_nodes(old[1]) and _equal_nodes(new[1]) and (np.ptp(points.x, axis=1) == 0).all():
-        lift = _solved(a[:, 0] * root[:, 0], b[:, 0] * root[:, 0], dtype)
-        return Fitted(np.broadcast_to(lift, (points.x.shape[1], *lift.shape)), a, b)
-    nodes = range(points.x.shape[1])
-    return Fitted(np.stack([_solved(a[:, i] * root[:, i], b[:, i] * root[:, i], dtype) for i in nodes]), a, b)
+    lift = np.stack([_solved(a[:, i] * root[:, i], b[:, i] * root[:, i], dtype) for i in range(nodes)])
+    every = lambda modes: np.broadcast_to(modes, (*points.x.shape, modes.shape[-1]))
+    return Fitted(np.broadcast_to(lift, (points.x.shape[1], *lift.shape[1:])), every(a), every(b))
 
 
 def _solved(a: np.ndarray, b: np.ndarray, dtype: Any) -> np.ndarray:

@@ -16,7 +16,7 @@ from jax import Array
 
 from edgewise.errors import EdgewiseError, check_count
 
-__all__ = ["EarlyStopping", "Monitor", "ReduceOnPlateau"]
+__all__ = ["EarlyStopping", "Monitor", "Plateau", "ReduceOnPlateau"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,21 @@ class ReduceOnPlateau(Monitor):
         reduce = stale >= self.patience
         factor = jnp.where(reduce, jnp.asarray(self.factor, best.dtype), jnp.ones_like(best))
         return {"best": best, "stale": jnp.where(reduce, 0, stale)}, factor, jnp.zeros((), bool)
+
+
+@dataclass(frozen=True)
+class Plateau(Monitor):
+    """Ends a phase of a schedule where ``patience`` looks in a row bring no improvement."""
+
+    def init(self, params: Any) -> dict[str, Any]:
+        """No best value yet."""
+        return {**_nothing_yet(params), "reached": jnp.zeros((), bool)}
+
+    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
+        """Count, and say when it is over."""
+        _, best, stale = self._counted(state, value)
+        reached = stale >= self.patience
+        return {"best": best, "stale": stale, "reached": reached}, jnp.ones_like(best), reached
 
 
 def _nothing_yet(params: Any) -> dict[str, Any]:

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from edgewise.bases import Basis, from_config
 from edgewise.errors import EdgewiseError
@@ -17,28 +15,12 @@ from edgewise.refine import Refine, Refined, Steps, carry_state, parse_schedule
 from edgewise.refine.grids import resolution, sizes_to_extend
 from edgewise.refine.layers import layers_of, reshape
 from edgewise.training.loop import Program
-from edgewise.training.monitors import Monitor
+from edgewise.training.monitors import Monitor, Plateau
 from edgewise.training.packing import AsTree, AsVector
 
-__all__ = ["Phases", "Plateau", "bases_of", "carried_optimizer", "grid_data", "reshape_to"]
+__all__ = ["Phases", "bases_of", "carried_optimizer", "grid_data", "reshape_to"]
 
 _ROWS = 4096  # samples that a grid looks at
-
-
-@dataclass(frozen=True)
-class Plateau(Monitor):
-    """Ends a phase where ``patience`` looks in a row bring no improvement."""
-
-    def init(self, params: Any) -> dict[str, Any]:
-        """No best value yet."""
-        dtype = jax.tree.leaves(params)[0].dtype
-        return {"best": jnp.full((), jnp.inf, dtype), "stale": jnp.int32(0), "reached": jnp.zeros((), bool)}
-
-    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
-        """Count, and say when it is over."""
-        _, best, stale = self._counted(state, value)
-        reached = stale >= self.patience
-        return {"best": best, "stale": stale, "reached": reached}, jnp.ones_like(best), reached
 
 
 @dataclass

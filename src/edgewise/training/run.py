@@ -86,11 +86,12 @@ class Run:
         self._stride = -(-steps // _RECORDED) if header is None else header["stride"]
         working = nnx.clone(model)
         self._bases: dict[str, Any] = {}  # of a refined model
+        self._refined = None if header is None else header.get("refined_model")
         if header is not None and phases.spelled:
             phases.position, phases.end, self._bases = header["position"], header["phase_end"], header["bases"]
             reshape_to(working, self._bases)
         self._split(working)
-        check = lambda arrays: objective.check(self._merged(self._params), arrays)
+        check = lambda arrays: objective.check(self._merged(self._params, self._rest), arrays)
         self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
         self._validation = None
         if validation is not None:
@@ -99,7 +100,7 @@ class Run:
             self._validation = place(arrays, self._mesh, split=False)
         self._program = self._made_program()
         self.settings = {"model": _described(model), "loss": _without_addresses(objective)}
-        if header is not None and header.get("refined_model") == self.settings["model"]:
+        if header is not None and self._refined == self.settings["model"]:
             self.settings["model"] = header["settings"]["model"]  # the run was interrupted in this process
         self.settings |= {"optimizer": optimizer.spec, "steps": int(steps), "seed": check_count("seed", seed, 0)}
         size = None if batch_size is None else int(batch_size)
@@ -210,9 +211,10 @@ class Run:
         return self.step < self._phases.end
 
     def _refine(self, item: Refine) -> None:
-        working = self._merged(self._program.packing.unpacked(on_host(self.state["params"])))
+        state = on_host({name: self.state[name] for name in ("params", "rest")})
+        working = self._merged(self._program.packing.unpacked(state["params"]), state["rest"])
         refined = item(working, self._grid_data)
-        self._bases = bases_of(working)
+        self._bases, self._refined = bases_of(working), _described(working)
         self._split(working)
         self._go_on(refined, item.optimizer)
         self._events.append((self.step, str(item)))
@@ -284,9 +286,8 @@ class Run:
         self._graphdef, params, rest = nnx.split(working, nnx.Param, ...)
         self._params, self._rest = (jax.tree.map(cast_to(self._dtype), part) for part in (params, rest))
 
-    def _merged(self, params: Any) -> nnx.Module:
-        """The model with these parameters, in the types of the computation."""
-        rest = on_host(self.state["rest"]) if hasattr(self, "state") else self._rest
+    def _merged(self, params: Any, rest: Any) -> nnx.Module:
+        """The model with these arrays, in the types of the computation."""
         return nnx.merge(self._graphdef, *jax.tree.map(jnp.asarray, (params, rest)), copy=True)
 
     def _made_program(self) -> Program:
@@ -357,8 +358,7 @@ class Run:
         header = {"settings": self.settings, "step": self.step, "stride": self._program.stride}
         header |= {"seconds": self.history.seconds, "events": self._events, "planned": self.steps}
         header |= {"position": self._phases.position, "phase_end": self._phases.end, "bases": self._bases}
-        if self._bases:
-            header["refined_model"] = _described(self._merged(self._params))
+        header["refined_model"] = self._refined
         try:
             self._checkpoint.save(self.state, header)
         except CheckpointError as error:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from edgewise import models
 from edgewise.errors import EdgewiseError
+from edgewise.models.naming import class_name, class_named
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, json_ready, leaf_names, read_header
 
 __all__ = ["load_model", "save_model"]
@@ -36,7 +34,7 @@ def save_model(model: nnx.Module, path: Path | str) -> None:
             "a file holds no code: a model is rebuilt from its configuration, then given its parameters.",
             "define both as edgewise.KAN does, or save the state: Checkpoint(path).save(nnx.state(model), {}).",
         )
-    header = json_ready({"model": _class_name(type(model)), "config": config})
+    header = json_ready({"model": class_name(type(model)), "config": config})
     if _shapes(_rebuilt(header)) != _shapes(model):
         raise EdgewiseError(
             f"the config of this {type(model).__name__} does not describe it.",
@@ -93,27 +91,13 @@ def _rebuilt(header: Mapping[str, Any]) -> nnx.Module:
 
 
 def _blank(header: Mapping[str, Any]) -> nnx.Module:
-    kind = _class_of(header["model"])
+    kind = class_named(header["model"])
     build = lambda: kind.from_config(header["config"], rngs=nnx.Rngs(0))
     with jax.enable_x64(True):  # parameters in float64 without a warning
         try:
             return nnx.eval_shape(build)  # without drawing parameters, which compiles
         except jax.errors.JAXTypeError:  # a basis of the user's may draw in NumPy
             return build()
-
-
-def _class_name(kind: type) -> str:
-    ours = getattr(models, kind.__name__, None) is kind
-    return kind.__name__ if ours else f"{kind.__module__}:{kind.__qualname__}"
-
-
-def _class_of(name: str) -> Any:
-    """The class called so: one of ``edgewise.models``, or "module:Class"."""
-    module, colon, path = name.partition(":")
-    kind = operator.attrgetter(path)(importlib.import_module(module)) if colon else getattr(models, name)
-    if not (isinstance(kind, type) and issubclass(kind, nnx.Module)):
-        raise TypeError(f"{name} is no flax.nnx.Module")
-    return kind
 
 
 def _shapes(model: nnx.Module) -> dict[str, tuple[int, ...]]:

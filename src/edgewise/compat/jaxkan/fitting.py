@@ -10,6 +10,7 @@ import numpy as np
 
 from edgewise.bases import Basis, Refinement
 from edgewise.nn import KANLayer
+from edgewise.refine.grids import shrunk
 from edgewise.refine.layers import replace, state_of
 from edgewise.refine.projection import Points, fitted, quadrature
 
@@ -41,7 +42,5 @@ def fit_at(layer: KANLayer, basis: Basis, state: Mapping[str, Any], x: np.ndarra
 
 def shrink(layer: KANLayer, size: int, x: np.ndarray) -> None:
     """A smaller member of the layer's family without a grid: its first modes, fitted at ``x``."""
-    basis, state = layer.basis.resized(size), state_of(layer)
-    fresh = basis.init(layer.n_in, key=jax.random.key(0))
-    kept = {name: state[name][tuple(slice(length) for length in value.shape)] for name, value in fresh.items()}
-    fit_at(layer, basis, kept, x)
+    smaller = shrunk(layer, size, jax.random.key(0))
+    fit_at(layer, smaller.basis, smaller.state, x)

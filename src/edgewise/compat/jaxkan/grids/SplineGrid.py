@@ -7,7 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from edgewise.compat.jaxkan.grids.placement import LayerGrid, continued, moved
+from edgewise.bases.placement import continued
+from edgewise.compat.jaxkan.grids.placement import LayerGrid, moved
 from edgewise.errors import check_count
 
 __all__ = ["SplineGrid"]

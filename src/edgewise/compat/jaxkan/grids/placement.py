@@ -11,7 +11,7 @@ import numpy as np
 from edgewise.errors import DataError, ShapeError
 from edgewise.refine import RefinementWarning
 
-__all__ = ["LayerGrid", "continued", "moved"]
+__all__ = ["LayerGrid", "moved"]
 
 _ROUNDING = 8 * float(np.finfo(np.float32).eps)  # closer than this, relative to where they are, points coincide
 _CONSTANT = 1e-6
@@ -85,10 +85,3 @@ def moved(x: Any, old: Any, parts: int, grid_e: float, margin: float = _MARGIN) 
     beyond = np.maximum(margin, 1e-3 * size)
     ends = np.minimum(old[:, 0], low - beyond), np.maximum(old[:, 1], high + beyond)
     return np.where(lost[:, None], np.linspace(*ends, parts + 1, axis=1), points)
-
-
-def continued(points: np.ndarray, k: int) -> np.ndarray:
-    """``k`` knots more on either side of ``points`` ``[n_in, G + 1]``, at their mean distance."""
-    low, high = points[:, :1], points[:, -1:]
-    steps = np.arange(1, k + 1) * (high - low) / (points.shape[1] - 1)
-    return np.concatenate([low - steps[:, ::-1], points, high + steps], axis=1)

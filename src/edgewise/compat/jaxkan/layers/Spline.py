@@ -11,9 +11,10 @@ from flax import nnx
 from jax import Array
 
 from edgewise.bases import BSpline
+from edgewise.bases.placement import continued
 from edgewise.compat.jaxkan.fitting import fit_at
 from edgewise.compat.jaxkan.grids.BaseGrid import BaseGrid
-from edgewise.compat.jaxkan.grids.placement import continued, moved
+from edgewise.compat.jaxkan.grids.placement import moved
 from edgewise.compat.jaxkan.grids.SplineGrid import SplineGrid
 from edgewise.compat.jaxkan.translation import Layer, float_pair
 from edgewise.errors import ShapeError, check_count
