@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import repeat
 from typing import Any
 
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -13,8 +14,10 @@ from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import EdgewiseError, ShapeError, check_keywords
 from edgewise.models.options import LAYER_OPTIONS, layer_config
 from edgewise.nn import KANLayer, count_parameters
+from edgewise.nn.inputs import checked_input
 from edgewise.nn.products import Nodes, multiply, nodes_of, spelled
 from edgewise.nn.residuals import residual_name
+from edgewise.nn.symbolic import edge_config, with_edges
 
 __all__ = ["KAN", "count_parameters"]
 
@@ -40,12 +43,14 @@ class KAN(nnx.Module):
     Attributes:
         layers: a ``KANLayer`` each.
         arities: numbers of factors of the product nodes after each layer; empty for a network without any.
+        inputs: which columns of x the network looks at, a truth value each; empty for all of them.
 
     >>> model = KAN([2, 6, 6, 1], Chebyshev(5), init=Glorot(), residual=None, rngs=nnx.Rngs(42))
     """
 
-    # of the class, so that a network without product nodes carries no attribute for them
+    # of the class, so that a network without product nodes and pruned inputs carries no attribute for them
     arities: tuple[tuple[int, ...], ...] = ()
+    inputs: tuple[bool, ...] = ()
 
     def __init__(
         self,
@@ -66,10 +71,17 @@ class KAN(nnx.Module):
             self.arities = tuple(arities for _, arities in nodes[1:])
 
     def __call__(self, x: Any) -> Array:
-        """``[*batch, widths[0]]`` to ``[*batch, widths[-1]]``.  Integers and booleans become the parameters' dtype."""
+        """``[*batch, n_features]`` to ``[*batch, widths[-1]]``.  Integers and booleans become the parameters' dtype."""
+        if self.inputs:
+            x = checked_input(x, len(self.inputs), self.layers[0].param_dtype)[..., np.flatnonzero(self.inputs)]
         for layer, arities in zip(self.layers, self.arities or repeat(()), strict=False):
             x = multiply(layer(x), arities)
         return x
+
+    @property
+    def n_features(self) -> int:
+        """Number of columns of x, those that the network does not look at included."""
+        return len(self.inputs) or self.layers[0].n_in
 
     @property
     def widths(self) -> tuple[Any, ...]:
@@ -85,6 +97,8 @@ class KAN(nnx.Module):
             "widths": [_as_lists(width) for width in self.widths],
             "basis": [layer.basis.config for layer in self.layers],
             **layer_config(self.layers[0]),
+            **({"inputs": list(self.inputs)} if self.inputs else {}),
+            **({"edges": edges} if any(edges := [edge_config(layer) for layer in self.layers]) else {}),
         }
 
     @classmethod
@@ -92,7 +106,13 @@ class KAN(nnx.Module):
         """A model of the architecture that ``KAN.config`` described, freshly drawn."""
         options = dict(config)
         widths, bases = options.pop("widths"), [from_config(basis) for basis in options.pop("basis")]
-        return cls(widths, bases, rngs=rngs, **options)
+        inputs, edges = options.pop("inputs", ()), options.pop("edges", ())
+        model = cls(widths, bases, rngs=rngs, **options)
+        if inputs:
+            model.inputs = tuple(map(bool, inputs))
+        for layer, layer_edges in zip(model.layers, edges, strict=False):
+            with_edges(layer, layer_edges)
+        return model
 
     def summary(self) -> str:
         """A table: layer, widths, basis, parameters."""

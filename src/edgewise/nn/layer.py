@@ -20,7 +20,8 @@ from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
 from edgewise.nn.inputs import checked_input
 from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
-from edgewise.nn.variables import Grid
+from edgewise.nn.symbolic import SymbolicEdges
+from edgewise.nn.variables import Grid, Mask
 from edgewise.nn.watching import called
 
 __all__ = ["KANLayer", "count_parameters"]
@@ -47,12 +48,18 @@ class KANLayer(PicklesResidual):
         edge_scale: s, ``[n_in, n_out]``, or None.
         bias: b, ``[n_out]``, or None.
         basis_state: knots, centres (``Grid``) and trained frequencies (``nnx.Param``) of the basis, by name.
+        mask: ``[n_in, n_out]``, 0 where an edge has been pruned or is a formula, or None.
+        symbolic: the edges that are formulas, or None.
 
     Raises:
         EdgewiseError: for sizes below 1, an unknown scheme, residual or keyword.
 
     Liu et al., arXiv 2404.19756, for B-splines.
     """
+
+    # of the class, so that a layer as it was made carries no attribute for them
+    mask: Mask | None = None
+    symbolic: SymbolicEdges | None = None
 
     def __init__(
         self,
@@ -94,11 +101,9 @@ class KANLayer(PicklesResidual):
 
         Raises ``ShapeError`` for a wrong number of features or an empty batch.
         """
-        x, state, (coef, kernel, scale, bias) = self._promoted(x)
+        x, state, (coef, kernel, bias) = self._promoted(x)
         called(self, x)
-        if scale is not None:
-            coef = coef * scale
-        return contract(
+        y = contract(
             self.basis,
             x,
             state,
@@ -109,13 +114,16 @@ class KANLayer(PicklesResidual):
             bias=bias,
             precision=self.precision,
         )
+        return y if self.symbolic is None else y + self.symbolic(x)
 
     def edges(self, x: Any) -> Array:
         """Every edge function, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum, + b."""
-        x, state, (coef, kernel, scale, _) = self._promoted(x)
+        x, state, (coef, kernel, _) = self._promoted(x)
         modes = self.basis.stacked(x, state)[..., self.first_mode :, :]
-        y = jnp.einsum("...mi,mio->...io", modes, coef if scale is None else coef * scale, precision=self.precision)
-        return y if self.residual is None else y + self.residual(x)[..., None] * kernel
+        y = jnp.einsum("...mi,mio->...io", modes, coef, precision=self.precision)
+        if self.residual is not None:
+            y = y + self.residual(x)[..., None] * kernel
+        return y if self.symbolic is None else y + self.symbolic.edges(x)
 
     def gain(self, scheme: Initializer | str | None = None) -> Gain:
         """Forward and backward variance gain under ``scheme``, or the one this layer was made with."""
@@ -150,12 +158,15 @@ class KANLayer(PicklesResidual):
     __str__ = __repr__
 
     def _promoted(self, x: Any) -> tuple[Array, dict[str, Array], tuple[Any, ...]]:
-        """Checked input, state of the basis, and parameters, in the dtype of the computation."""
+        """Checked input, state of the basis, and coefficients, residual kernel and bias as the edges have them."""
         x = checked_input(x, self.n_in, self.param_dtype, "layer")
-        names = ("coef", "residual_kernel", "edge_scale", "bias")
+        names = ("coef", "residual_kernel", "bias", "edge_scale", "mask")
         values = [None if (variable := getattr(self, name)) is None else variable[...] for name in names]
-        x, *values = dtypes.promote_dtype((x, *values), dtype=self.dtype)
-        return x, {name: variable[...] for name, variable in self.basis_state.items()}, tuple(values)
+        x, coef, kernel, bias, scale, mask = dtypes.promote_dtype((x, *values), dtype=self.dtype)
+        coef = coef if scale is None else coef * scale
+        if mask is not None:
+            coef, kernel = coef * mask, None if kernel is None else kernel * mask
+        return x, {name: variable[...] for name, variable in self.basis_state.items()}, (coef, kernel, bias)
 
 
 def count_parameters(model: nnx.Module) -> int:

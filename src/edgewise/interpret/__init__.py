@@ -1,0 +1,1 @@
+"""See a network, prune it, read its formula."""
