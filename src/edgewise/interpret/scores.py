@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -139,7 +140,7 @@ def _of_products(factors: np.ndarray, arities: Sequence[int]) -> np.ndarray:
     """Of subnodes ``[B, n]`` to nodes: a product has the largest of its factors."""
     start = factors.shape[1] - sum(arities)
     ends = start + np.cumsum([0, *arities])
-    products = [factors[:, low:high].max(axis=1) for low, high in zip(ends, ends[1:], strict=False)]
+    products = [factors[:, low:high].max(axis=1) for low, high in pairwise(ends)]
     return np.stack([*factors[:, :start].T, *products], axis=1)
 
 

@@ -40,12 +40,12 @@ class Form(CheckedKeywords):
     name: str
     function: Callable[[Array], Array]
     sympy: str
-    complexity: float = 3
-    domain: tuple[float, float] = (-inf, inf)
+    complexity: Any = 3
+    domain: tuple[Any, Any] = (-inf, inf)
     pole: bool = False
     parity: Literal["even", "odd", ""] = ""
-    degree: float | None = None
-    period: float | None = None
+    degree: Any = None
+    period: Any = None
 
     def __post_init__(self):
         check_positive("complexity", self.complexity)
@@ -115,15 +115,18 @@ def _bessel(order: int) -> Callable[[Array], Array]:
 def _powers() -> list[Form]:
     """x, ..., x^5 and 1/x, ..., 1/x^5."""
     parity: list[Literal["even", "odd", ""]] = ["even", "odd"]
-    forms = [Form("x", _power(1), "x", 1, parity="odd", degree=1)]
-    for n in range(2, 6):
-        forms.append(Form(f"x^{n}", _power(n), f"x**{n}", 2 + (n > 3), parity=parity[n % 2], degree=n))
-    for n in range(1, 6):
-        name = "1/x" if n == 1 else f"1/x^{n}"
-        forms.append(
-            Form(name, _power(-n), f"x**-{n}", 2 + (n > 1) + (n > 3), pole=True, parity=parity[n % 2], degree=-n)
+    positive = [
+        Form("x" if n == 1 else f"x^{n}", _power(n), f"x**{n}", (1, 2, 2, 3, 3)[n - 1], parity=parity[n % 2], degree=n)
+        for n in range(1, 6)
+    ]
+    negative = [
+        Form(
+            "1/x" if n == 1 else f"1/x^{n}", _power(-n), f"x**-{n}", (2, 3, 3, 4, 4)[n - 1],
+            pole=True, parity=parity[n % 2], degree=-n,
         )
-    return forms
+        for n in range(1, 6)
+    ]  # fmt: skip
+    return positive + negative
 
 
 FORMS: dict[str, Form] = {
