@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.errors import EdgewiseError
 
 if TYPE_CHECKING:
-    from edgewise import bases, compat, datasets, init, models, nn, refine, study, testing, training
+    from edgewise import bases, compat, datasets, init, interpret, models, nn, refine, study, testing, training
     from edgewise.bases import (
         RBF,
         RSWAF,
@@ -77,6 +77,7 @@ __all__ = [
     "fit",
     "fit_ensemble",
     "init",
+    "interpret",
     "load_model",
     "models",
     "nn",
@@ -108,7 +109,7 @@ _HOMES = {
     "load_model": "training",
     "save_model": "training",
 }
-_ROOMS = ("bases", "compat", "datasets", "init", "models", "nn", "refine", "study", "testing", "training")
+_ROOMS = ("bases", "compat", "datasets", "init", "interpret", "models", "nn", "refine", "study", "testing", "training")
 
 
 def __getattr__(name: str) -> Any:

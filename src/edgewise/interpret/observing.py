@@ -69,13 +69,17 @@ def arities_of(model: KAN) -> list[tuple[int, ...]]:
     return [arities for _, arities in zip(model.layers, model.arities or repeat(()), strict=False)]
 
 
+def numeric(layer: KANLayer) -> np.ndarray:
+    """Which edges of a layer are functions of the basis: bool ``[n_in, n_out]``."""
+    return np.ones((layer.n_in, layer.n_out), bool) if layer.mask is None else np.asarray(layer.mask[...]) != 0
+
+
 def present(layer: KANLayer) -> np.ndarray:
     """Which edges of a layer are there, as functions of the basis or as formulas: bool ``[n_in, n_out]``."""
-    numeric = np.ones((layer.n_in, layer.n_out), bool) if layer.mask is None else np.asarray(layer.mask[...]) != 0
-    if layer.symbolic is not None:
-        for i, j, _ in layer.symbolic.entries:
-            numeric[i, j] = True
-    return numeric
+    there = numeric(layer)
+    for i, j, _ in () if layer.symbolic is None else layer.symbolic.entries:
+        there[i, j] = True
+    return there
 
 
 def edge_at(model: KAN, edge: Any, *, there: bool = True) -> Edge:
@@ -167,3 +171,16 @@ def _observed(graphdef: Any, state: Any, x: Any) -> Any:
         sums.append(layer(x))
         x = multiply(sums[-1], arities)
     return inputs, edges, sums, x
+
+
+def sampled(model: KAN, places: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The edge functions of every layer at ``places``, ``[P, n_in]`` a layer: ``[P, n_in, n_out]``."""
+    dtype = model.layers[0].param_dtype
+    values = _sampled(*nnx.split(model), [jnp.asarray(points, dtype) for points in places])
+    return [np.asarray(edges, np.float64) for edges in values]
+
+
+@partial(jax.jit, static_argnums=0)
+def _sampled(graphdef: Any, state: Any, places: Any) -> Any:
+    model = nnx.merge(graphdef, state)
+    return [layer.edges(points) for layer, points in zip(model.layers, places, strict=True)]

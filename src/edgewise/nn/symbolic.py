@@ -40,11 +40,10 @@ class SymbolicEdges(nnx.Module):
 
     def __call__(self, x: Array) -> Array:
         """What the edges bring to every output node, ``[*batch, n_in]`` to ``[*batch, n_out]``."""
+        sums = jnp.zeros((*x.shape[:-1], self.n_out), x.dtype)
         if not self.entries:
-            return jnp.zeros((*x.shape[:-1], self.n_out), x.dtype)
-        outputs = np.array([j for _, j, _ in self.entries])
-        sums = jnp.asarray(outputs[:, None] == np.arange(self.n_out), x.dtype)
-        return self._values(x) @ sums
+            return sums
+        return sums.at[..., np.array([j for _, j, _ in self.entries])].add(self._values(x))
 
     def edges(self, x: Array) -> Array:
         """Every edge on its own, ``[*batch, n_in, n_out]``; 0 where there is none of these."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,8 +72,12 @@ class History:
         events = [list(event) for event in self.events]
         return {**listed, "score_name": self.score_name, "seconds": self.seconds, "events": events}
 
-    def plot(self, ax: Any = None) -> Any:
-        """Draw the learning curve on a logarithmic axis (``ax``, or a new one); returns the Matplotlib axes."""
+    def plot(self, ax: Any = None, *, marks: Mapping[int, str] | None = None) -> Any:
+        """Draw the learning curve on a logarithmic axis (``ax``, or a new one); returns the Matplotlib axes.
+
+        What happened on the way is marked, a refinement by its size, "G=8"; ``marks`` adds what happened at further
+        steps, say ``{400: "pruned"}``.
+        """
         if ax is None:
             ax = require("matplotlib.figure", "plot").Figure(figsize=(6, 4), layout="constrained").add_subplot()
         ax.plot(self.steps + 1, self.loss, color="#4477aa", linewidth=1.2, label="training")
@@ -84,9 +89,13 @@ class History:
         if values.size and (values > 0).all():
             ax.set_yscale("log")
             plain_log_ticks(ax.yaxis, float(values.max() / values.min()))
-        for step, what in self.events:
-            ax.axvline(step, color="#999999", linewidth=0.8, linestyle=":")
-            ax.annotate(what, (step, 1), xycoords=("data", "axes fraction"), rotation=90, fontsize=7, va="top")
+        events = [(step, _mark(what), ":") for step, what in self.events]
+        for step, what, dash in [*events, *((step, str(what), "--") for step, what in (marks or {}).items())]:
+            ax.axvline(step, color="#999999", linewidth=0.8, linestyle=dash)
+            ax.annotate(
+                what, (step, 1), xytext=(-2, -2), xycoords=("data", "axes fraction"), textcoords="offset points",
+                rotation=90, fontsize=7, ha="right", va="top", parse_math=False,
+            )  # fmt: skip
         ax.set_xlabel("step")
         ax.set_ylabel("loss")
         ax.spines[["top", "right"]].set_visible(False)
@@ -110,6 +119,16 @@ def plain_log_ticks(axis: Any, ratio: float) -> None:
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if ratio > 6 else (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)))
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def _mark(event: str) -> str:
+    """An event in few characters: "refine:8,adaptivity=0.5" as "G=8 adapted"."""
+    kind, _, words = event.partition(":")
+    if kind != "refine":
+        return event
+    size, *options = words.split(",")
+    adapted = any(option.startswith("adaptivity=") for option in [size, *options])
+    return " ".join(["" if "=" in size else f"G={size}", "adapted" if adapted else ""]).strip() or event
 
 
 def _number(value: float | int) -> float | int | None:

@@ -1,0 +1,67 @@
+"""What a symbolic skeleton says, as SymPy writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from typing import Any
+
+from edgewise.errors import require
+from edgewise.interpret.skeleton import Skeleton
+from edgewise.nn.forms import Form
+
+__all__ = ["expressions", "simplest", "symbols"]
+
+_TRIED = 60  # operations up to which longer rewritings are tried
+
+
+def symbols(names: Sequence[str]) -> list[Any]:
+    """A real SymPy symbol a name."""
+    sympy: Any = require("sympy", "symbolic")
+    return [sympy.Symbol(name, real=True) for name in names]
+
+
+def expressions(skeleton: Skeleton, features: Sequence[str], *, short: bool = True) -> list[Any]:
+    """One SymPy expression an output, in the features' names; exact where constants are; ``short``: the shortest."""
+    sympy: Any = require("sympy", "symbolic")
+    every = symbols(features)
+    h = [every[column] for column in skeleton.inputs]
+    vector = skeleton.vector
+    value = lambda place: skeleton.exact.get(place, _number(sympy, float(vector[place]), place in skeleton.fixed))
+    for layer, (bias, arities) in enumerate(zip(skeleton.biases, skeleton.arities, strict=True)):
+        sums = [value(skeleton.bias_place(layer, j)) for j in range(len(bias))]
+        for term in (term for term in skeleton.terms if term.layer == layer):
+            assert isinstance(term.function, Form)
+            a, b, c = (value(skeleton.place(term) + k) for k in range(3))
+            sums[term.j] = sums[term.j] + a * _applied(term.function, b * h[term.i] + c)
+        start = len(bias) - sum(arities)
+        ends = [start, *(start := start + arity for arity in arities)]
+        h = sums[: ends[0]] + [sympy.Mul(*sums[low:high]) for low, high in pairwise(ends)]
+    return [simplest(expression) for expression in h] if short else h
+
+
+def simplest(expression: Any) -> Any:
+    """The shortest of a few equal ways to write it: as it is, expanded, collected."""
+    sympy: Any = require("sympy", "symbolic")
+    quiet = {"power_exp": False, "power_base": False, "log": False, "trig": False}
+    written = [expression, sympy.expand(expression, **quiet)]
+    if sympy.count_ops(written[-1]) <= _TRIED:
+        written += [sympy.powsimp(written[-1]), sympy.factor_terms(written[-1])]
+    return min(written, key=sympy.count_ops)
+
+
+def _number(sympy: Any, value: float, chosen: bool) -> Any:
+    """A float, but for what is exactly 0 or 1 by choice."""
+    return sympy.Integer(int(value)) if chosen and value in (-1.0, 0.0, 1.0) else sympy.Float(value)
+
+
+def _applied(form: Form, argument: Any) -> Any:
+    sympy: Any = require("sympy", "symbolic")
+    return _parsed(form.sympy).subs(sympy.Symbol("x"), argument)
+
+
+@cache
+def _parsed(text: str) -> Any:
+    sympy: Any = require("sympy", "symbolic")
+    return sympy.sympify(text)

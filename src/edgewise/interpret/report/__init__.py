@@ -1,0 +1,5 @@
+"""A network as one interactive HTML page."""
+
+from edgewise.interpret.report.page import write_report
+
+__all__ = ["write_report"]
