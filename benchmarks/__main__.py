@@ -7,7 +7,17 @@ from importlib import import_module
 
 from benchmarks.measure import machine
 
-NAMES = ("layers", "construction", "experiment", "scaling", "training", "optimizers", "estimators", "refinement")
+NAMES = (
+    "layers",
+    "construction",
+    "experiment",
+    "scaling",
+    "training",
+    "optimizers",
+    "estimators",
+    "refinement",
+    "interpretation",
+)
 
 
 def main() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from edgewise.errors import EdgewiseError
 from edgewise.estimators.base import KANEstimator
@@ -15,6 +16,8 @@ from edgewise.estimators.scaling import Scaling
 from edgewise.training.losses import BinaryCrossEntropy, CrossEntropy, Poisson, Quantile, resolve_loss
 
 __all__ = ["KANRegressor"]
+
+_KEPT = 2000  # rows kept for ``formula_``
 
 
 class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
@@ -131,6 +134,8 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         n_out = several if several > 1 and self.n_outputs_ == 1 else self.n_outputs_
         targets = self.target_scaling_(columns)
         self._train(X, targets, weight, n_out, checkpoint=checkpoint, resume=resume)
+        self.__dict__.pop("formula_", None)
+        self._data = _thinned(X, columns)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -141,6 +146,33 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
             predicted = np.exp(predicted)
         return predicted[:, 0] if self._flat and predicted.shape[1] == 1 else predicted
 
+    @cached_property
+    def formula_(self) -> Any:
+        """Candidate formulas of the fitted network, in units of the data: :class:`edgewise.interpret.Formula`.
+
+        Found when it is first asked for, on the training data, from the network as it is: a small one that was trained
+        to a small error.  :func:`edgewise.interpret.discover` searches for the network too.
+
+        Raises ``NotFittedError`` before ``fit``, ``EdgewiseError`` for a loss whose outputs are not the target's mean,
+        and for an estimator that was read from a file, which holds no data: use
+        ``edgewise.interpret.formula(estimator, (X, y))``.
+        """
+        check_is_fitted(self)
+        from edgewise.interpret import formula
+
+        if isinstance(self.loss_, Poisson | Quantile):
+            raise EdgewiseError(
+                f"loss={self.loss!r} has no formula of the target.",
+                "its outputs are quantiles, or logarithms of rates.",
+                "call edgewise.interpret.formula(estimator.model_, X) for the network's own outputs.",
+            )
+        if not hasattr(self, "_data"):
+            raise EdgewiseError(
+                "this estimator was read from a file, without the data that it was trained on.",
+                do="call edgewise.interpret.formula(estimator, (X, y)).",
+            )
+        return formula(self, self._data)
+
     def _loss(self) -> Any:
         loss = resolve_loss(self.loss)
         if isinstance(loss, (CrossEntropy, BinaryCrossEntropy)):
@@ -150,3 +182,9 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
                 "use KANClassifier, or loss='mse'.",
             )
         return loss
+
+
+def _thinned(X: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that formulas are judged on: at most so many, evenly spread."""
+    rows = np.unique(np.linspace(0, len(X) - 1, min(len(X), _KEPT)).round().astype(int))
+    return np.asarray(X, np.float64)[rows], y[rows]

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgewise.errors import EdgewiseError, check_count, require
 from edgewise.interpret.expressions import expressions, symbols
-from edgewise.interpret.observing import checked_kan, data_of, feature_names, observed
+from edgewise.interpret.observing import checked_kan, data_of, feature_names, in_its_precision, observed
 from edgewise.interpret.search import criterion
 from edgewise.interpret.skeleton import Skeleton
 from edgewise.interpret.snapping import settle, snap
@@ -134,6 +134,7 @@ class Formula:
         return self.rows[row]
 
 
+@in_its_precision
 def formula(
     model: Any,
     data: Any,
@@ -192,7 +193,7 @@ def tabled(
             front.append(row)
     if not front:
         raise failure or EdgewiseError("no formula is finite on the held-out data.", do="pass other forms.")
-    scored = [criterion(row.error, row.complexity, y.size) for row in front]
+    scored = [criterion(row.error, float(row.complexity), y.size) for row in front]
     return Formula(tuple(front), int(np.argmin(scored)), tuple(features), tuple(outputs))
 
 

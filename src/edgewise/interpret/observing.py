@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import cache, wraps
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from edgewise._compilation import compiled_for_few_runs
 from edgewise.errors import DataError, EdgewiseError, ShapeError
 from edgewise.models import KAN
 from edgewise.nn import KANLayer
@@ -25,6 +26,7 @@ __all__ = [
     "data_of",
     "edge_at",
     "feature_names",
+    "in_its_precision",
     "observed",
     "present",
 ]
@@ -153,14 +155,27 @@ def feature_names(model: KAN, names: Sequence[str] | None) -> tuple[str, ...]:
     return names
 
 
+def in_its_precision(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Run ``function(model, ...)`` with float64 where that is the dtype of the model, whatever JAX is set to."""
+
+    @wraps(function)
+    def wide(model: Any, *arguments: Any, **keywords: Any) -> Any:
+        layers = getattr(getattr(model, "model_", model), "layers", ())
+        double = any(getattr(layer, "param_dtype", None) == np.float64 for layer in layers)
+        with jax.enable_x64(jax.config.read("jax_enable_x64") or double):
+            return function(model, *arguments, **keywords)
+
+    return wide
+
+
+@in_its_precision
 def observed(model: KAN, x: np.ndarray) -> Activity:
     """What the samples ``x`` ``[n, n_features]`` do in the network."""
-    inputs, edges, sums, outputs = _observed(*nnx.split(model), jnp.asarray(x, model.layers[0].param_dtype))
+    inputs, edges, sums, outputs = _programs()[0](*nnx.split(model), jnp.asarray(x, model.layers[0].param_dtype))
     asarray = lambda arrays: [np.asarray(array, np.float64) for array in arrays]
     return Activity(asarray(inputs), asarray(edges), asarray(sums), np.asarray(outputs, np.float64))
 
 
-@partial(jax.jit, static_argnums=0)
 def _observed(graphdef: Any, state: Any, x: Any) -> Any:
     model = nnx.merge(graphdef, state)
     x = x[..., np.flatnonzero(model.inputs)] if model.inputs else x
@@ -173,14 +188,19 @@ def _observed(graphdef: Any, state: Any, x: Any) -> Any:
     return inputs, edges, sums, x
 
 
+@in_its_precision
 def sampled(model: KAN, places: Sequence[np.ndarray]) -> list[np.ndarray]:
     """The edge functions of every layer at ``places``, ``[P, n_in]`` a layer: ``[P, n_in, n_out]``."""
     dtype = model.layers[0].param_dtype
-    values = _sampled(*nnx.split(model), [jnp.asarray(points, dtype) for points in places])
+    values = _programs()[1](*nnx.split(model), [jnp.asarray(points, dtype) for points in places])
     return [np.asarray(edges, np.float64) for edges in values]
 
 
-@partial(jax.jit, static_argnums=0)
 def _sampled(graphdef: Any, state: Any, places: Any) -> Any:
     model = nnx.merge(graphdef, state)
     return [layer.edges(points) for layer, points in zip(model.layers, places, strict=True)]
+
+
+@cache
+def _programs() -> tuple[Any, Any]:
+    return compiled_for_few_runs(_observed, static_argnums=0), compiled_for_few_runs(_sampled, static_argnums=0)

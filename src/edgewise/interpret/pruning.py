@@ -22,6 +22,7 @@ from edgewise.interpret.observing import (
     checked_kan,
     edge_at,
     feature_names,
+    in_its_precision,
     observed,
     present,
 )
@@ -69,6 +70,7 @@ class Pruned:
         )
 
 
+@in_its_precision
 def prune(
     model: Any,
     data: Any,

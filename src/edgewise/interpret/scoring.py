@@ -14,7 +14,16 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import check_choice, check_count
-from edgewise.interpret.observing import Activity, arities_of, checked_kan, data_of, feature_names, observed, present
+from edgewise.interpret.observing import (
+    Activity,
+    arities_of,
+    checked_kan,
+    data_of,
+    feature_names,
+    in_its_precision,
+    observed,
+    present,
+)
 from edgewise.models import KAN
 from edgewise.nn.products import multiply
 
@@ -58,6 +67,7 @@ class Scores:
         return "\n".join([f"{self.kind} of the inputs", *rows])
 
 
+@in_its_precision
 def scores(
     model: Any,
     data: Any,

@@ -12,7 +12,7 @@ from flax import nnx
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError
 from edgewise.interpret.fitting import Curve, FormFit, fit_forms
-from edgewise.interpret.observing import checked_kan, data_of, edge_at, numeric, observed, sampled
+from edgewise.interpret.observing import checked_kan, data_of, edge_at, in_its_precision, numeric, observed, sampled
 from edgewise.interpret.search import Found, pareto, searched
 from edgewise.interpret.skeleton import Sampled, Skeleton
 from edgewise.interpret.snapping import settle, snap
@@ -83,6 +83,7 @@ def chosen_forms(forms: Sequence[Any] | None) -> list[Form]:
     return found
 
 
+@in_its_precision
 def suggest(model: Any, edge: Any, data: Any, *, forms: Sequence[Any] | None = None) -> Suggestions:
     """The forms a f(b x + c) + d that come closest to one edge where the data are.
 
@@ -104,6 +105,7 @@ def suggest(model: Any, edge: Any, data: Any, *, forms: Sequence[Any] | None = N
     return Suggestions((layer, i, j), tuple(pareto(every)), tuple(every))
 
 
+@in_its_precision
 def fix(model: Any, edge: Any, form: Any, data: Any = None, *, constants: Any = None) -> float:
     """Make one edge a formula, in place.
 
@@ -138,6 +140,7 @@ def fix(model: Any, edge: Any, form: Any, data: Any = None, *, constants: Any = 
     return error
 
 
+@in_its_precision
 def unfix(model: Any, edge: Any, data: Any) -> float:
     """Make an edge that is a formula a function of the basis again, in place; where the data are, it stays as it is.
 
@@ -170,6 +173,7 @@ def unfix(model: Any, edge: Any, data: Any) -> float:
     return float(change / max(float(target.std()), 1e-300))
 
 
+@in_its_precision
 def auto_symbolic(model: Any, data: Any, *, forms: Sequence[Any] | None = None, snapped: bool = True) -> Symbolic:
     """A network of formulas in place of a network of curves.
 
