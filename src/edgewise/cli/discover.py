@@ -29,8 +29,8 @@ def add_parser(commands: Any) -> Parser:
     quiet = argparse.SUPPRESS
     data = discover.add_argument_group("data")
     data.add_argument("data", help="CSV, Parquet or NPZ file of numbers")
-    data.add_argument("--target", metavar="COLUMN", required=True, help="the column to explain")
-    data.add_argument("--ignore", metavar="COLUMNS", default="", help="columns to leave out, with commas")
+    data.add_argument("--target", metavar="COLUMN", required=True, default=quiet, help="the column to explain")
+    data.add_argument("--ignore", metavar="COLUMNS", default=quiet, help="columns to leave out, with commas")
     search = discover.add_argument_group("search")
     search.add_argument("--forms", metavar="NAMES", default=quiet,
                         help="functions to choose from, with commas: x,x^2,sin,exp (default: all)")  # fmt: skip
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     enable_compilation_cache()
     columns = read_columns(arguments.data)
     preprocessor = Preprocessor.fit(
-        columns, [arguments.target], task="regression", ignore=tuple(_words(arguments.ignore))
+        columns, [arguments.target], task="regression", ignore=tuple(_words(given.get("ignore", "")))
     )
     if preprocessor.categories:
         raise DataError(

@@ -121,7 +121,6 @@ class Diagram:
 
     Attributes:
         kind: of the scores.
-        depth: number of layers.
         features: names of all columns of x.
         unused: those of them that the network does not look at, or only through edges that were pruned.
         outputs: names of the outputs.

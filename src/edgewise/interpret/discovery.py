@@ -156,7 +156,7 @@ def discover(
         )
     every = np.ones(data.x.shape[1], bool)
     full = trained(partial(_network, first, basis, every, False), *data.standard, _STEPS, seed)
-    search = _Search(data, forms, say)
+    search = _Search(first, data, forms, say)
     search.note(first, full)
     if widths is None:
         full = eliminated(full, max(2 * _SMALL, 1.3 * full.error), ["inputs"])
@@ -173,8 +173,9 @@ def discover(
 
 @dataclass
 class _Search:
-    """What has been fitted and found so far."""
+    """What has been fitted and found so far; ``first`` is the structure that is read in any case."""
 
+    first: Sequence[Any]
     data: _Data
     forms: Sequence[Any] | None
     say: Callable[[str], None]
@@ -194,7 +195,7 @@ class _Search:
         """Prune, refine and read a network; whether a formula is as good as can be."""
         data = self.data
         run = refined(run, _FINE, _STEPS)
-        if self.found and run.error > _FAR * max(self.best, _SMALL):
+        if shape != self.first and run.error > _FAR * max(self.best, _SMALL):
             self.say(f"{_spelled(shape)}: {run.error:.1e} on the fine grid, not the structure")
             return False
         run = eliminated(run, max(_SMALL, 1.5 * run.error), kinds)

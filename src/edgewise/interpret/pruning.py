@@ -59,7 +59,7 @@ class Pruned:
 
     def __str__(self) -> str:
         before, after = self.loss
-        share = f" ({after / before - 1:+.2%})" if before > 0 else ""
+        share = f" ({after / before - 1:+.2%})" if after < 10 * before else ""
         return "\n".join(
             [
                 f"edges {self.edge_count[0]} -> {self.edge_count[1]}, nodes removed {len(self.nodes)}",
