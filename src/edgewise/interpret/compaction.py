@@ -12,13 +12,14 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import EdgewiseError
-from edgewise.interpret.observing import arities_of, present
+from edgewise.interpret.observing import arities_of, numeric, present
 from edgewise.models import KAN
 from edgewise.nn import KANLayer
+from edgewise.nn.products import multiply
 from edgewise.nn.symbolic import SymbolicEdges
 from edgewise.nn.variables import Mask
 
-__all__ = ["Compacted", "add_constant", "compacted", "removed"]
+__all__ = ["Compacted", "add_constant", "compacted", "removed", "subnodes"]
 
 
 class Compacted(NamedTuple):
@@ -37,7 +38,7 @@ class Compacted(NamedTuple):
 
 def removed(layer: KANLayer, gone: np.ndarray, mean: np.ndarray) -> None:
     """Take the edges ``gone`` (bool ``[n_in, n_out]``) off a layer and leave their ``mean`` in the bias, in place."""
-    add_constant(layer, np.sum(np.where(gone, mean, 0.0), axis=0))
+    add_constant(layer, np.sum(np.where(gone, mean, 0.0), axis=0), numeric(layer) & ~gone)
     kept = np.ones(gone.shape) if layer.mask is None else np.asarray(layer.mask[...])
     layer.mask = Mask(jnp.asarray(np.where(gone, 0.0, kept), layer.param_dtype))
     keep = jnp.asarray(~gone)
@@ -48,18 +49,20 @@ def removed(layer: KANLayer, gone: np.ndarray, mean: np.ndarray) -> None:
         _select_symbolic(layer, [(i, j, i, j) for i, j, _ in layer.symbolic.entries if not gone[i, j]])
 
 
-def add_constant(layer: KANLayer, constant: np.ndarray) -> None:
-    """Add ``constant`` ``[n_out]`` to the layer's outputs, in place.
+def add_constant(layer: KANLayer, constant: np.ndarray, edges: np.ndarray) -> None:
+    """Add ``constant`` ``[n_out]`` to the layer's outputs, in place: to the bias, or to one of ``edges`` of the basis.
 
-    Raises ``EdgewiseError`` for a layer that has neither a bias nor a constant mode.
+    Raises ``EdgewiseError`` for a layer that has neither a bias nor a constant mode on such an edge.
     """
     if not constant.any():
         return
+    outputs = np.flatnonzero(constant)
     if layer.bias is not None:
         layer.bias[...] = (layer.bias[...] + constant).astype(layer.bias[...].dtype)
-    elif layer.basis.has_constant and (layer.mask is None or np.asarray(layer.mask[...])[0].all()):
-        scale = 1.0 if layer.edge_scale is None else layer.edge_scale[...][0]
-        layer.coef[...] = layer.coef[...].at[0, 0].add((constant / scale).astype(layer.coef[...].dtype))
+    elif layer.basis.has_constant and edges[:, outputs].any(axis=0).all():
+        places = np.argmax(edges[:, outputs], axis=0), outputs
+        values = constant[outputs] / (1.0 if layer.edge_scale is None else np.asarray(layer.edge_scale[...])[places])
+        layer.coef[...] = layer.coef[...].at[0, *places].add(values.astype(layer.coef[...].dtype))
     else:
         raise EdgewiseError(
             "this network has no biases.",
@@ -71,25 +74,23 @@ def add_constant(layer: KANLayer, constant: np.ndarray) -> None:
 def compacted(model: KAN) -> Compacted:
     """A copy without nodes that nothing enters or leaves.
 
-    The function is that of ``model``.  A factor without edges is a number: it goes into another factor of its product,
-    and a product of one factor becomes a sum node, after those there are.
+    The function is that of ``model``.  A node that nothing enters is a number, and so are the edges that leave it: they
+    go into the biases.  A factor without edges is one as well: it goes into another factor of its product, and a
+    product of one factor becomes a sum node, after those there are.
 
     Raises ``EdgewiseError`` where a whole layer has no edges left.
     """
     copy = nnx.clone(model)
     edges = [present(layer) for layer in copy.layers]
     ways = arities_of(copy)
-    for place, layer_edges in enumerate(edges):
-        if not layer_edges.any():
-            raise EdgewiseError(
-                f"no edge of layer {place} would be left.",
-                "the outputs would be constant.",
-                "prune less: a lower threshold, or a smaller allowed loss increase.",
-            )
+    _constants_moved(copy, edges, ways)
     alive = _alive(copy, edges, ways)
+    _check_left(edges)
     orders, every = [], []
     for place, layer in enumerate(copy.layers):
-        columns, ways[place], order = _outputs_kept(layer, edges[place], ways[place], alive[place + 1])
+        columns, ways[place], order = _outputs_kept(
+            layer, edges[place], ways[place], alive[place + 1], place == len(copy.layers) - 1
+        )
         orders.append(order)
         every.append(columns)
         _select(layer, np.flatnonzero(alive[0]) if place == 0 else orders[place - 1], columns)
@@ -103,6 +104,30 @@ def compacted(model: KAN) -> Compacted:
     return Compacted(copy, [np.flatnonzero(alive[0]), *orders], every)
 
 
+def _check_left(edges: Sequence[np.ndarray]) -> None:
+    for place, layer_edges in enumerate(edges):
+        if not layer_edges.any():
+            raise EdgewiseError(
+                f"no edge of layer {place} would be left.",
+                "the outputs would be constant.",
+                "prune less: a lower threshold, or a smaller allowed loss increase.",
+            )
+
+
+def _constants_moved(model: KAN, edges: list[np.ndarray], ways: Sequence[tuple[int, ...]]) -> None:
+    """Take the edges off that leave nodes that nothing enters, their values staying in the biases, in place."""
+    entered, nodes = np.ones(model.layers[0].n_in, bool), np.zeros(model.layers[0].n_in)
+    for layer, layer_edges, way in zip(model.layers, edges, ways, strict=True):
+        gone = layer_edges & ~entered[:, None]
+        layer_edges &= ~gone
+        _check_left(edges)
+        if gone.any():
+            reached = jnp.asarray(np.where(entered, 0.0, nodes), layer.param_dtype)
+            removed(layer, gone, np.asarray(layer.edges(reached), np.float64))
+        bias = np.zeros(layer.n_out) if layer.bias is None else np.asarray(layer.bias[...], np.float64)
+        entered, nodes = _entered(layer_edges, way), np.asarray(multiply(jnp.asarray(bias, layer.param_dtype), way))
+
+
 def _alive(model: KAN, edges: list[np.ndarray], ways: Sequence[tuple[int, ...]]) -> list[np.ndarray]:
     """Which nodes of each level are kept; edges of others are switched off in ``edges``."""
     outputs = edges[-1].shape[1] - sum(way - 1 for way in ways[-1])
@@ -112,7 +137,7 @@ def _alive(model: KAN, edges: list[np.ndarray], ways: Sequence[tuple[int, ...]])
         entered = [_entered(layer, way) for layer, way in zip(edges, ways, strict=True)]
         alive = [leaving[0], *(a & b for a, b in zip(leaving[1:-1], entered[:-1], strict=True)), leaving[-1]]
         for place, layer in enumerate(edges):
-            layer &= alive[place][:, None] & _subnodes(alive[place + 1], ways[place])[None, :]
+            layer &= alive[place][:, None] & subnodes(alive[place + 1], ways[place])[None, :]
         if sum(int(layer.sum()) for layer in edges) == before:
             return alive
 
@@ -124,15 +149,19 @@ def _entered(edges: np.ndarray, ways: tuple[int, ...]) -> np.ndarray:
     return np.concatenate([np.any(edges[:, :start], axis=0), np.array(products, bool)])
 
 
-def _subnodes(nodes: np.ndarray, ways: tuple[int, ...]) -> np.ndarray:
+def subnodes(nodes: np.ndarray, ways: tuple[int, ...]) -> np.ndarray:
+    """What holds for each node, bool, for the sums and factors that they are made of."""
     sums = len(nodes) - len(ways)
     return np.concatenate([nodes[:sums], np.repeat(nodes[sums:], ways)]).astype(bool)
 
 
 def _outputs_kept(
-    layer: KANLayer, edges: np.ndarray, ways: tuple[int, ...], alive: np.ndarray
+    layer: KANLayer, edges: np.ndarray, ways: tuple[int, ...], alive: np.ndarray, ordered: bool
 ) -> tuple[np.ndarray, tuple[int, ...], np.ndarray]:
-    """Columns of the layer to keep, in order; the arities then; the old numbers of the nodes, in the new order."""
+    """Columns of the layer to keep, in order; the arities then; the old numbers of the nodes, in the new order.
+
+    Where they are to stay ``ordered``, as outputs are, a product behind others keeps a factor that is a number.
+    """
     sums = layer.n_out - sum(ways)
     bias = np.zeros(layer.n_out) if layer.bias is None else np.asarray(layer.bias[...], np.float64)
     columns, order = [j for j in range(sums) if alive[j]], [j for j in range(sums) if alive[j]]
@@ -141,6 +170,8 @@ def _outputs_kept(
         if not alive[sums + number]:
             continue
         factors = [j for j in range(low, high) if edges[:, j].any()] or [low]
+        if ordered and late and len(factors) == 1:
+            factors = sorted([*factors, low + (factors[0] == low)])
         constant = float(np.prod([bias[j] for j in range(low, high) if j not in factors]))
         _scale_column(layer, factors[0], constant)
         if len(factors) == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ __all__ = ["Candidate", "Formula", "formula", "output_names", "raw", "scaled_ske
 _AGREES = 1e-6  # of the outputs' standard deviation: how far a printed formula may be from its network
 _DIGITS = 4
 _HELD = 5  # every so many-th row is held out
+_C_WORDS = """
+    auto break case char const continue default do double else enum extern float for goto if inline int long register
+    restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
+    acos acosh asin asinh atan atanh cbrt cos cosh erf exp fabs j0 j1 log outputs pow sin sinh sqrt tan tanh
+    """  # what a variable of a formula cannot be called
 
 
 @dataclass(frozen=True)
@@ -86,19 +92,21 @@ class Formula:
         return compiled(self._row(row).expressions, self.features, "jax")
 
     def c(self, row: int | None = None, name: str = "formula") -> str:
-        """C99 source of ``double name(double x1, ...)``; several outputs go to a pointer that comes last."""
-        sympy: Any = require("sympy", "symbolic")
+        """C99 source of ``double name(double x1, ...)``; several outputs go to a pointer that comes last.
+
+        Bessel functions are those of POSIX, ``j0`` and ``j1``.
+        """
         found = self._row(row).expressions
         plain = _c_names(self.features)
         renamed = dict(zip(symbols(self.features), symbols(plain), strict=True))
-        bodies = [sympy.ccode(expression.subs(renamed, simultaneous=True)) for expression in found]
+        bodies = [_c_of(expression.subs(renamed, simultaneous=True)) for expression in found]
         arguments = ", ".join(f"double {argument}" for argument in plain)
         if len(bodies) == 1:
             lines = [f"double {name}({arguments})", "{", f"    return {bodies[0]};", "}"]
         else:
             lines = [f"void {name}({arguments}, double *outputs)", "{"]
             lines += [f"    outputs[{place}] = {body};" for place, body in enumerate(bodies)] + ["}"]
-        return "\n".join(["#include <math.h>", "", *lines, ""])
+        return "\n".join(["#include <math.h>", *_c_constants(lines), "", *lines, ""])
 
     def table(self) -> list[dict[str, Any]]:
         """The rows as plain values, one dictionary for every candidate and output."""
@@ -283,7 +291,10 @@ def compiled(found: Sequence[Any], features: Sequence[str], kind: str) -> Callab
         modules: list[Any] = [{"erf": special.erf, "besselj": bessel}, "jax"]
     else:
         np_like, modules = np, ["scipy", "numpy"]
-    functions = [sympy.lambdify(symbols(features), expression, modules, dummify=True) for expression in found]
+    # a feature may be called log, or what is no name in Python
+    plain = symbols([f"feature_{place}" for place in range(len(features))])
+    renamed = dict(zip(symbols(features), plain, strict=True))
+    functions = [sympy.lambdify(plain, expression.xreplace(renamed), modules) for expression in found]
 
     def evaluate(x: Any) -> Any:
         x = np_like.asarray(x)
@@ -308,13 +319,29 @@ def output_names(y: np.ndarray, names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def _c_of(expression: Any) -> str:
+    sympy: Any = require("sympy", "symbolic")
+    bessel = {f"j{order}": sympy.Function(f"j{order}") for order in (0, 1)}
+    expression = expression.replace(sympy.besselj, lambda order, x: bessel[f"j{order}"](x))
+    return sympy.ccode(expression, user_functions={name: name for name in bessel})
+
+
+def _c_constants(lines: Sequence[str]) -> list[str]:
+    """Definitions of M_PI and the like, which are not C99, where the lines have them."""
+    require("sympy", "symbolic")
+    macros = importlib.import_module("sympy.printing.c").get_math_macros()
+    body = "\n".join(lines)
+    used = [(str(name), value.evalf(20)) for value, name in macros.items() if re.search(rf"\b{name}\b", body)]
+    return [part for name, value in used for part in (f"#ifndef {name}", f"#define {name} {value}", "#endif")]
+
+
 def _c_names(features: Sequence[str]) -> list[str]:
     """Identifiers of C that resemble the names, each once."""
     names: list[str] = []
     for feature in features:
         name = re.sub(r"\W", "_", feature, flags=re.ASCII)
         name = name if re.match(r"[A-Za-z_]", name) else f"x_{name}"
-        while name in names or name in ("double", "return", "float", "int", "if", "for", "exp", "sin", "outputs"):
+        while name in names or name in _C_WORDS.split():
             name += "_"
         names.append(name)
     return names

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import EdgewiseError, check_choice, check_count
-from edgewise.interpret.compaction import Compacted, compacted, removed
+from edgewise.interpret.compaction import Compacted, compacted, removed, subnodes
 from edgewise.interpret.observing import (
     Activity,
     Edge,
@@ -234,12 +234,14 @@ def _masked(graphdef: Any, state: Any, x: Any, gone: Any, means: Any) -> Any:
 
 def _without(model: KAN, activity: Activity, gone: list[np.ndarray]) -> Compacted:
     copy = nnx.clone(model)
-    for layer, away, values in zip(copy.layers, gone, activity.edges, strict=True):
+    leaving = [np.asarray(~away.all(axis=1)) for away in gone[1:]]
+    used = [subnodes(nodes, ways) for nodes, ways in zip(leaving, arities_of(model), strict=False)]
+    for layer, away, values, outputs in zip(copy.layers, gone, activity.edges, [*used, True], strict=True):
         new = away & present(layer)
         if new.all():
             continue  # compacted says what is wrong
         if new.any():
-            removed(layer, new, values.mean(axis=0))
+            removed(layer, new, values.mean(axis=0) * outputs)  # no mean where nothing takes it
     for place, away in enumerate(gone):
         if away.all():
             raise EdgewiseError(

@@ -33,6 +33,7 @@ KINDS = ("attribution", "std", "l1", "sensitivity")
 """Kinds of scores."""
 
 _LEVEL = 0.95  # of the intervals
+_ROUNDINGS = 8  # so many of the dtype, at most, make a constant vary
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,8 @@ def scores(
     if kind in ("std", "l1"):
         nodes = _weakest_ends(edges, arities_of(model))
     elif kind == "attribution":
-        edges, nodes = _passed_back(edges, activity, weights, arities_of(model))
+        rounding = _ROUNDINGS * float(np.finfo(model.layers[0].param_dtype).eps)
+        edges, nodes = _passed_back(edges, activity, weights, arities_of(model), rounding)
     else:
         slopes = _slopes(*nnx.split(model), jnp.asarray(x, model.layers[0].param_dtype))
         edges, nodes = _times_slopes(edges, activity, slopes, weights)
@@ -161,13 +163,19 @@ def _to_factors(nodes: np.ndarray, arities: Sequence[int]) -> np.ndarray:
 
 
 def _passed_back(
-    edges: list[np.ndarray], activity: Activity, weights: np.ndarray, arities: list[tuple[int, ...]]
+    edges: list[np.ndarray],
+    activity: Activity,
+    weights: np.ndarray,
+    arities: list[tuple[int, ...]],
+    rounding: float,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Scores of edges and nodes; what varies by no more than ``rounding``, relatively, is constant and passes none."""
     score = np.ones((len(weights), activity.outputs.shape[1]))
     shares, nodes = [], [score]
-    for values, sums, ways in zip(edges[::-1], activity.sums[::-1], arities[::-1], strict=True):
-        size = _spread(sums, weights)
-        share = np.divide(_to_factors(score, ways), size, out=np.zeros_like(size), where=size > 1e-12 * size.max())
+    for values, added, ways in zip(edges[::-1], activity.edges[::-1], arities[::-1], strict=True):
+        size = _spread(added.sum(axis=1), weights)
+        least = rounding * np.abs(added).sum(axis=1).max(axis=0)
+        share = np.divide(_to_factors(score, ways), size, out=np.zeros_like(size), where=size > least)
         shares.append(values * share[:, None])
         score = shares[-1].sum(axis=2)
         nodes.append(score)

@@ -1,0 +1,349 @@
+"""Forms of edges, networks of formulas, and what is printed of them: closed forms, finite differences, a C compiler."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import sympy
+from flax import nnx
+
+import edgewise as ew
+from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
+from edgewise.estimators.scaling import Scaling
+from edgewise.interpret.expressions import simplest, symbols
+from edgewise.interpret.fitting import POINTS, Curve, canonical, fit_forms, value_and_slope
+from edgewise.interpret.formulas import Candidate, Formula, formula
+from edgewise.interpret.observing import observed
+from edgewise.interpret.skeleton import Skeleton, Term
+from edgewise.interpret.snapping import settle, snap
+from edgewise.interpret.symbolic import auto_symbolic, fix, suggest, unfix
+from edgewise.nn.forms import FORMS
+
+X = np.random.default_rng(0).uniform(-1, 1, (600, 2)).astype(np.float32)
+Y = np.exp(np.sin(np.pi * X[:, :1]) + X[:, 1:] ** 2)
+X1, X2 = symbols(["x1", "x2"])
+TRUE = sympy.exp(sympy.sin(sympy.pi * X1) + X2**2)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = ew.KAN([2, 1, 1], ew.BSpline(3, 5), rngs=nnx.Rngs(0))
+    fit = lambda model: ew.fit(model, (X, Y), optimizer="levenberg_marquardt", steps=40, progress=False).model
+    model = fit(model)
+    ew.refine.adapt(model, X)
+    ew.refine.extend(model, 10)
+    return fit(model)
+
+
+@pytest.fixture(scope="module")
+def symbolic(trained):
+    return auto_symbolic(trained, (X, Y), forms=["x", "x^2", "sin", FORMS["exp"], "tanh"])
+
+
+@pytest.fixture(scope="module")
+def printed(trained):
+    return formula(trained, (X, Y))
+
+
+# --- forms of curves -------------------------------------------------------------------------------------------------
+
+
+def curve(function, low=-1.0, high=1.0):
+    places, weight = Curve.places(np.linspace(low, high, 500))
+    return Curve(places, function(places), weight)
+
+
+CURVES = {  # a, b, c, d; the range
+    "x": ((-0.7, 1.0, 0.0, 2.1), -1, 1),
+    "x^2": ((1.3, 1.0, 0.4, -0.6), -1, 1),
+    "x^3": ((-0.8, 1.0, -0.3, 0.2), -2, 1),
+    "1/x": ((2.2, 1.0, 1.7, 0.1), -1, 3),
+    "sqrt": ((1.1, 1.0, 1.5, -2.0), -1, 4),
+    "exp": ((0.4, -1.9, 0.0, 0.3), -1, 1),
+    "log": ((1.6, 1.0, 2.3, 0.5), -2, 5),
+    "sin": ((0.9, 15.0, 0.3, -1.2), -1, 1),
+    "tanh": ((1.7, 2.4, -0.5, 0.8), -1, 2),
+    "gaussian": ((2.5, 1.6, 0.7, -0.4), -1, 1),
+    "arctan": ((1.2, 3.3, 0.6, 0.0), -2, 1),
+    "sigmoid": ((3.1, 2.8, 0.4, -0.9), -2, 2),
+}
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_the_form_of_a_curve_is_found(name):
+    (a, b, c, d), low, high = CURVES[name]
+    form = FORMS[name]
+    sample = curve(lambda x: a * value_and_slope(form, b * x + c)[0] + d, low, high)
+    found = {fit.form.name: fit for fit in fit_forms(sample, list(FORMS.values()))}[name]
+    assert found.error < 1e-12
+    a, b, c, d = found.constants
+    np.testing.assert_allclose(
+        a * value_and_slope(form, b * sample.x + c)[0] + d, sample.y, atol=1e-6 * np.ptp(sample.y)
+    )
+    np.testing.assert_allclose(sample.weight.sum(), 1)
+    assert len(sample.x) == POINTS
+
+
+def test_a_small_wave_is_a_wave():
+    fits = fit_forms(curve(lambda x: 5 + 1e-4 * np.sin(3 * x + 1)), list(FORMS.values()))
+    best = min(fits, key=lambda fit: fit.error)
+    assert best.form.name in ("sin", "cos")
+    assert best.error < 1e-12
+    np.testing.assert_allclose([abs(best.constants[0]), best.constants[1], best.constants[3]], [1e-4, 3, 5], rtol=1e-4)
+    assert fit_forms(curve(np.ones_like), list(FORMS.values())) == []
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_canonical_constants_keep_the_function(name):
+    form, random = FORMS[name], np.random.default_rng(3)
+    for sign in (1, -1):
+        low, high = np.clip(form.domain, 0.2, 3) if form.domain[1] != np.inf else (max(form.domain[0], 0) + 0.2, 3.0)
+        arguments = np.linspace(low, min(high, form.domain[1] - 0.01), 40)
+        a, b, c, d = random.normal(), sign * random.uniform(0.5, 9), 7 * random.normal(), random.normal()
+        x = (arguments - c) / b
+        new_a, new_b, new_c, new_d = canonical(form, a, b, c, d)
+        expected = a * value_and_slope(form, b * x + c)[0] + d
+        found = new_a * value_and_slope(form, new_b * x + new_c)[0] + new_d
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
+        assert new_b > 0 or not (form.parity or form.period)
+        if form.degree is not None:
+            assert abs(new_b) == 1
+
+
+# --- skeletons -------------------------------------------------------------------------------------------------------
+
+
+def skeleton_of(forms, arities, seed=0):
+    """A random one of two layers: two inputs, a form for each factor of every node, and one for each node behind."""
+    random = np.random.default_rng(seed)
+    subnodes = 2 + sum(arities)
+    nodes = 2 + len(arities)
+    terms = [
+        Term(0, i, j, FORMS[forms[(i + j) % len(forms)]], random.uniform(0.3, 0.9, 3))
+        for i in range(2)
+        for j in range(subnodes)
+    ]
+    terms += [Term(1, i, 0, FORMS[forms[i % len(forms)]], random.uniform(0.3, 0.9, 3)) for i in range(nodes)]
+    return Skeleton(np.arange(2), [arities, ()], [random.normal(size=subnodes), random.normal(size=1)], terms)
+
+
+def test_a_skeleton_is_its_network():
+    model = ew.KAN([2, (2, (3,)), 1], ew.BSpline(3, 5), rngs=nnx.Rngs(0))
+    model.layers[0].bias[...] = jnp.arange(5.0) / 5
+    fix(model, (0, 1, 3), "tanh", constants=(1.5, 2.0, 0.3, -0.2))
+    fix(model, (1, 2, 0), "sin", constants=(0.5, 1.0, 0.3, 0.4))
+    activity = observed(model, X)
+    skeleton = Skeleton.of(model, activity)
+    np.testing.assert_allclose(skeleton(X), activity.outputs, atol=1e-5)
+    np.testing.assert_allclose(skeleton.reaching(X)[1], activity.inputs[1], atol=1e-5)
+    assert (skeleton.symbolic, skeleton.arities) == (False, [(3,), ()])
+
+
+def test_the_jacobian_by_differences():
+    skeleton = skeleton_of(["sin", "x^2", "gaussian", "tanh"], (3,))
+    start, x, step = skeleton.vector, X[:20].astype(float), 1e-6
+    _, found, _ = skeleton._run(x, True)
+    for place in range(len(start)):
+        values = []
+        for sign in (1, -1):
+            skeleton.vector = start + sign * step * (np.arange(len(start)) == place)
+            values.append(skeleton(x))
+        np.testing.assert_allclose(found[..., place], (values[0] - values[1]) / (2 * step), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("forms", [["sin", "x"], ["exp", "x^2"], ["x", "exp"], ["x^3", "tanh"], ["log(1+x^2)", "abs"]])
+@pytest.mark.parametrize("arities", [(), (2, 3)])
+def test_settling_keeps_the_function(forms, arities):
+    skeleton = skeleton_of(forms, arities)
+    before = skeleton(X)
+    settle(skeleton)
+    np.testing.assert_allclose(skeleton(X), before, rtol=1e-9, atol=1e-9)
+    fixed = skeleton.vector[sorted(skeleton.fixed)]
+    assert len(fixed) >= 3
+    assert set(fixed) <= {-1.0, 0.0, 1.0}
+
+
+def test_constants_with_a_name_are_found():
+    x = X.astype(float)
+    y = 0.5 * np.sin(np.pi * x[:, :1]) + 0.4317 * x[:, 1:] - 3
+    terms = [
+        Term(0, 0, 0, FORMS["sin"], np.array([0.5003, 3.1401, 1e-4])),
+        Term(0, 1, 0, FORMS["x"], np.array([0.4316, 1.0, 0.0])),
+    ]
+    skeleton = Skeleton(np.arange(2), [()], [np.array([-2.9995])], terms)
+    settle(skeleton)
+    assert snap(skeleton, x, y) < 1e-12
+    names = [skeleton.exact.get(place) for place in range(7)]
+    assert names[:4] == [-3, sympy.Rational(1, 2), sympy.pi, 0]
+    assert names[4] is None
+    np.testing.assert_allclose(skeleton.vector[4], 0.4317)
+
+
+# --- forms on edges --------------------------------------------------------------------------------------------------
+
+
+def test_forms_are_suggested(trained):
+    for edge, name in {(0, 0, 0): "sin", (0, 1, 0): "x^2", (1, 0, -1): "exp"}.items():
+        found = suggest(trained, edge, (X, Y))
+        assert name in [fit.form.name for fit in found.fits]
+        assert {fit.form.name: fit.error for fit in found.fits}[name] < 1e-6
+        assert [fit.error for fit in found.every] == sorted(fit.error for fit in found.every)
+        assert str(found).startswith(f"edge {found.edge}\nform")
+
+
+def test_an_edge_becomes_a_formula_and_a_curve_again(trained):
+    model = nnx.clone(trained)
+    before = observed(model, X).outputs
+    for edge, name in {(0, 0, 0): "sin", (1, 0, 0): "exp"}.items():
+        assert fix(model, edge, name, X) < 1e-6
+    change = lambda: np.sqrt(np.mean((observed(model, X).outputs - before) ** 2)) / before.std()
+    assert change() < 1e-3
+    assert model.layers[0].symbolic.entries == ((0, 0, "sin"),)
+    assert not model.layers[0].coef[...][:, 0, 0].any()
+    assert unfix(model, (0, 0, 0), X) < 2e-3
+    assert model.layers[0].symbolic is None
+    assert change() < 2e-3
+
+
+def test_what_cannot_be_fixed(trained):
+    wrong = {
+        r"log is not defined on the range of edge \(0, 0, 0\), -0.99": ("log", X, (1, 1, 0, 0)),
+        "its argument goes from": ("sqrt", X, (1, 1, 0, 0)),
+        "did you mean 'sin'": ("sine", X, None),
+        "fix needs data or constants": ("sin", None, None),
+        "four finite numbers": ("sin", None, (1, 2, 3)),
+    }
+    before = nnx.state(trained)
+    for message, (form, data, constants) in wrong.items():
+        with pytest.raises(EdgewiseError, match=message):
+            fix(trained, (0, 0, 0), form, data, constants=constants)
+    assert trained.layers[0].symbolic is None
+    jax.tree.map(np.testing.assert_array_equal, nnx.state(trained), before)
+    with pytest.raises(EdgewiseError, match="is no formula"):
+        unfix(trained, (0, 0, 0), X)
+    with pytest.raises(EdgewiseError, match="does not exist"):
+        suggest(trained, (0, 2, 0), X)
+    with pytest.raises(EdgewiseError, match="forms is empty"):
+        suggest(trained, (0, 0, 0), X, forms=[])
+    with pytest.raises(UnknownNameError, match="unknown form"):
+        auto_symbolic(trained, X, forms=["wave"])
+    with pytest.raises(ShapeError, match="targets of shape"):
+        auto_symbolic(trained, (X, Y[1:]))
+    with pytest.raises(DataError, match="y has values"):
+        auto_symbolic(trained, (X, np.full_like(Y, np.nan)))
+
+
+def test_a_network_of_formulas(symbolic, trained):
+    assert trained.layers[0].symbolic is None
+    assert [layer.symbolic.entries for layer in symbolic.model.layers] == [
+        ((0, 0, "sin"), (1, 0, "x^2")),
+        ((0, 0, "exp"),),
+    ]
+    assert symbolic.error < 1e-6 < symbolic.before < 1e-2
+    np.testing.assert_allclose(observed(symbolic.model, X).outputs, Y, rtol=1e-5)
+    assert repr(symbolic).startswith("Symbolic(relative error ")
+    complexities = [skeleton.complexity for _, skeleton in symbolic.candidates]
+    assert complexities == sorted(complexities)
+
+
+# --- formulas --------------------------------------------------------------------------------------------------------
+
+
+def compiled_c(source, arguments, tmp_path, *options):
+    """The function of a C source at one point."""
+    if not (gcc := shutil.which("gcc")):
+        pytest.skip("needs gcc")
+    (tmp_path / "formula.c").write_text(source)
+    flags = [*options, "-Wall", "-Werror", "-O0", "-shared", "-fPIC", "-o", "formula.so", "formula.c", "-lm"]
+    subprocess.run([gcc, *flags], cwd=tmp_path, check=True)
+    function = ctypes.CDLL(str(tmp_path / "formula.so")).formula
+    function.argtypes, function.restype = [ctypes.c_double] * arguments, ctypes.c_double
+    return function
+
+
+def test_the_formula_is_found(printed):
+    assert printed.sympy() == TRUE
+    row = printed.rows[printed.picked]
+    assert row.check < 1e-6
+    assert printed.error == row.error < 1e-6
+    assert printed.latex() == r"y = e^{x_{2}^{2} + \sin{\left(\pi x_{1} \right)}}"
+    np.testing.assert_allclose(printed.numpy()(X.astype(float)), Y[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(jax.jit(printed.jax())(X), Y[:, 0], rtol=1e-5)
+    table = printed.table()
+    assert [entry["picked"] for entry in table].count(True) == 1
+    assert table[printed.picked]["formula"] == "exp(x2**2 + sin(pi*x1))"
+    assert str(printed).splitlines()[1 + printed.picked].startswith(">")
+    with pytest.raises(EdgewiseError, match="there is no row 99"):
+        printed.sympy(99)
+
+
+def test_the_formula_in_c(printed, tmp_path):
+    function = compiled_c(printed.c(), 2, tmp_path, "-std=c99", "-pedantic")
+    np.testing.assert_allclose([function(*row) for row in X[:9].astype(float)], Y[:9, 0], rtol=1e-6)
+
+
+def test_every_form_is_printed_in_c_and_in_jax(tmp_path):
+    names = ["log", "a b"]
+    first, second = symbols(names)
+    every = sympy.Add(*(sympy.sympify(form.sympy).subs(sympy.Symbol("x"), (
+        first + 1 if form.name == "arccosh" else first * second
+    )) for form in FORMS.values()))  # fmt: skip
+    found = Formula((Candidate((every,), 1, 0.0, 0.0),), 0, tuple(names), ("y",))
+    point = np.array([[0.8, 0.6]])
+    expected = found.numpy()(point)
+    np.testing.assert_allclose(compiled_c(found.c(), 2, tmp_path)(0.8, 0.6), expected[0], rtol=1e-12)
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(found.jax()(point), expected, rtol=1e-12)
+
+
+def test_several_outputs_and_any_names(tmp_path):
+    model = ew.KAN([2, 2], ew.BSpline(3, 5), rngs=nnx.Rngs(0))
+    for (i, j), (name, constants) in {
+        (0, 0): ("sin", (2, 3, 0, 0)), (1, 0): ("x^2", (1, 1, 0, 0.5)),
+        (0, 1): ("exp", (1, 0.5, 0, 0)), (1, 1): ("x", (-1, 1, 0, 0)),
+    }.items():  # fmt: skip
+        fix(model, (0, i, j), name, constants=constants)
+    found = formula(model, X, features=["a b", "double"], outputs=["u", "v w"])
+    a, b = symbols(["a b", "double"])
+    assert found.sympy() == [2 * sympy.sin(3 * a) + b**2 + sympy.Rational(1, 2), sympy.exp(a / 2) - b]
+    outputs = observed(model, X).outputs
+    np.testing.assert_allclose(found.numpy()(X), outputs, atol=1e-5)
+    np.testing.assert_allclose(found.jax()(X), outputs, atol=1e-5)
+    assert found.latex().splitlines()[1].startswith("v w = ")
+    assert [row["output"] for row in found.table()] == ["u", "v w"]
+    assert "void formula(double a_b, double double_, double *outputs)" in found.c()
+    function = compiled_c(found.c(), 2, tmp_path, "-std=c99")
+    function.argtypes, function.restype = [*function.argtypes, ctypes.POINTER(ctypes.c_double)], None
+    values = (ctypes.c_double * 2)()
+    function(*X[0].astype(float), values)
+    np.testing.assert_allclose(list(values), outputs[0], atol=1e-5)
+    with pytest.raises(EdgewiseError, match="3 names for 2 outputs"):
+        formula(model, X, outputs=["u", "v", "w"])
+
+
+def test_the_formula_of_an_estimator_is_in_its_own_units(symbolic):
+    estimator = SimpleNamespace(
+        model_=symbolic.model,
+        input_scaling_=Scaling(np.array([1.0, -2.0]), np.array([2.0, 4.0])),
+        target_scaling_=Scaling(np.array([3.0]), np.array([5.0])),
+        feature_names_in_=np.array(["mass", "speed"], object),
+    )
+    x, y = X * [2.0, 4.0] + [1.0, -2.0], 5 * Y + 3.0
+    found = formula(estimator, (x, y[:, 0]))
+    assert found.features == ("mass", "speed")
+    assert found.rows[0].check < 1e-6
+    np.testing.assert_allclose(found.numpy()(x), y[:, 0], rtol=1e-5)
+    mass, speed = symbols(["mass", "speed"])
+    value = found.sympy().subs({mass: 1, speed: -2})
+    np.testing.assert_allclose(float(value), 8, rtol=1e-5)
+
+
+def test_the_shortest_way_to_write_it():
+    assert simplest(X1 * (X1 + X2) - X1 * X2) == X1**2
