@@ -19,6 +19,7 @@ FLOORS = {
     "errors": 0,
     "_numerics": 0,
     "_compilation": 0,
+    "_files": 0,
     "_typing": 0,
     "bases": 1,
     "init": 2,

@@ -65,14 +65,14 @@ def _check_output(output: Path, data: Path) -> None:
 
 
 def _write_predictions(output: Path, text: str) -> None:
-    from edgewise.study.report import _write
+    from edgewise._files import write_whole
 
     try:
         if output.exists() and not output.is_file():  # a device or a pipe must not be replaced by a file
             with output.open("w", encoding="utf-8") as stream:
                 stream.write(text)
         else:
-            _write(output.resolve(), text.encode())
+            write_whole(output.resolve(), text.encode())
     except OSError as error:
         raise EdgewiseError(
             f"cannot write {str(output)!r}.", f"{error.strerror or error}.", "name another file with -o."

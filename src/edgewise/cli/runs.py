@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from edgewise._files import write_whole
 from edgewise.cli.estimator import make_estimator, resolved_values, train_estimator
 from edgewise.cli.folder import (
     CHECKPOINT,
@@ -33,7 +34,6 @@ from edgewise.datasets import Preprocessor, read_columns, split_rows
 from edgewise.errors import EdgewiseError, MissingExtraError
 from edgewise.study.comparison import _plain
 from edgewise.study.experiment import _versions
-from edgewise.study.report import _write
 
 __all__ = ["Part", "Run", "Table", "train"]
 
@@ -119,7 +119,7 @@ def train(settings: Settings, folder: Path, command: str) -> Run:
     begin = time.perf_counter()
     with new_run(folder, force=settings.force):
         for name, text in texts.items():
-            _write(folder / name, text.encode())
+            write_whole(folder / name, text.encode())
         X, y = table.training.X, table.training.y
         train_estimator(estimator, X, y, folder / CHECKPOINT, resume=settings.resume)
     facts = {"command": command, "settings": values, "seconds": time.perf_counter() - begin}
@@ -199,19 +199,19 @@ def _save(run: Run, estimator: Any) -> None:
 
     folder, part = run.folder, run.table.judged
     try:
-        _write(folder / METRICS, run.metrics_json().encode())
+        write_whole(folder / METRICS, run.metrics_json().encode())
         estimator.history_.to_csv(folder / HISTORY)
         if len(run.table.test.y):
             text = predictions_csv(run.table.preprocessor, run.outcome, rows=part.rows, truth=part.y)
-            _write(folder / PREDICTIONS, text.encode())
+            write_whole(folder / PREDICTIONS, text.encode())
         try:
             from edgewise.cli.run_plots import pictures
 
             drawn = pictures(run)
         except MissingExtraError as error:
             run.metrics["notes"].append(f"no plots were made: {error.what} {error.do}")
-            _write(folder / METRICS, run.metrics_json().encode())
+            write_whole(folder / METRICS, run.metrics_json().encode())
             drawn = {}
-        _write(folder / REPORT, html_page(run.metrics, drawn).encode())
+        write_whole(folder / REPORT, html_page(run.metrics, drawn).encode())
     except (OSError, EdgewiseError) as error:
         run.problem = run.problem or str(error)

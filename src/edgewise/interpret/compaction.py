@@ -19,7 +19,7 @@ from edgewise.nn.products import multiply
 from edgewise.nn.symbolic import SymbolicEdges
 from edgewise.nn.variables import Mask
 
-__all__ = ["Compacted", "add_constant", "compacted", "removed", "subnodes"]
+__all__ = ["Compacted", "add_constant", "check_left", "compacted", "removed", "subnodes"]
 
 
 class Compacted(NamedTuple):
@@ -85,7 +85,7 @@ def compacted(model: KAN) -> Compacted:
     ways = arities_of(copy)
     _constants_moved(copy, edges, ways)
     alive = _alive(copy, edges, ways)
-    _check_left(edges)
+    check_left(edges)
     orders, every = [], []
     for place, layer in enumerate(copy.layers):
         columns, ways[place], order = _outputs_kept(
@@ -94,8 +94,7 @@ def compacted(model: KAN) -> Compacted:
         orders.append(order)
         every.append(columns)
         _select(layer, np.flatnonzero(alive[0]) if place == 0 else orders[place - 1], columns)
-    looked_at = np.flatnonzero(model.inputs) if model.inputs else np.arange(model.n_features)
-    used = np.isin(np.arange(model.n_features), looked_at[alive[0]])
+    used = np.isin(np.arange(model.n_features), model.columns[alive[0]])
     copy.inputs = () if used.all() else tuple(map(bool, used))
     copy.arities = tuple(ways) if any(ways) else ()
     for name in ("inputs", "arities"):  # as of a network that never had them
@@ -104,7 +103,8 @@ def compacted(model: KAN) -> Compacted:
     return Compacted(copy, [np.flatnonzero(alive[0]), *orders], every)
 
 
-def _check_left(edges: Sequence[np.ndarray]) -> None:
+def check_left(edges: Sequence[np.ndarray]) -> None:
+    """Raise ``EdgewiseError`` where a whole layer has none of its ``edges``, bool ``[n_in, n_out]``, left."""
     for place, layer_edges in enumerate(edges):
         if not layer_edges.any():
             raise EdgewiseError(
@@ -120,7 +120,7 @@ def _constants_moved(model: KAN, edges: list[np.ndarray], ways: Sequence[tuple[i
     for layer, layer_edges, way in zip(model.layers, edges, ways, strict=True):
         gone = layer_edges & ~entered[:, None]
         layer_edges &= ~gone
-        _check_left(edges)
+        check_left(edges)
         if gone.any():
             reached = jnp.asarray(np.where(entered, 0.0, nodes), layer.param_dtype)
             removed(layer, gone, np.asarray(layer.edges(reached), np.float64))

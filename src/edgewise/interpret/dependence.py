@@ -10,6 +10,7 @@ import numpy as np
 
 from edgewise.errors import DataError, EdgewiseError, check_choice, check_count, require
 from edgewise.interpret.evaluation import columns_of, subject_of
+from edgewise.interpret.observing import spread_rows
 
 __all__ = ["Dependence", "partial_dependence"]
 
@@ -64,7 +65,7 @@ class Dependence:
             color = _COLORS[k % len(_COLORS)]
             mean = values[..., k]
             if self.kind == "individual":
-                shown = mean[np.unique(np.linspace(0, len(mean) - 1, min(len(mean), 100)).round().astype(int))]
+                shown = mean[spread_rows(len(mean), 100)]
                 ax.plot(grid, shown.T, color=color, linewidth=0.5, alpha=0.3)
                 mean = mean.mean(axis=0)
             ax.plot(grid, mean, color=color, linewidth=1.8, label=f"output {k}")

@@ -233,7 +233,7 @@ def _nodes(
     model: KAN, rated: Sequence[np.ndarray], reaching: Sequence[np.ndarray], features: Sequence[str], outputs: Any
 ) -> list[DiagramNode]:
     """All nodes, level by level, factors before the products they make; none has its place yet."""
-    columns = np.flatnonzero(model.inputs).tolist() if model.inputs else list(range(model.n_features))
+    columns: list[int] = model.columns.tolist()
     nodes = [
         DiagramNode(
             0, i, "input", "", features[column], column, None, float(rated[0][i]), 0.0, 0.0, **_spread(reaching[0], i)

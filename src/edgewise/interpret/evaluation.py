@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError
-from edgewise.interpret.observing import ROWS
+from edgewise.interpret.observing import ROWS, column_names, spread_rows
 
 __all__ = ["Subject", "columns_of", "interval_of", "mixed", "partners", "subject_of"]
 
@@ -73,7 +73,7 @@ def subject_of(model: Any, data: Any, features: Sequence[str] | None = None) -> 
         raise ShapeError(
             f"expected (n, {'d' if wanted is None else wanted}), got {x.shape}.", do="pass rows of features."
         )
-    rows = np.unique(np.linspace(0, len(x) - 1, min(len(x), ROWS)).round().astype(int))
+    rows = spread_rows(len(x), ROWS)
     if y is not None:
         y = np.asarray(y, np.float64)
         if len(y) != len(x):
@@ -82,7 +82,7 @@ def subject_of(model: Any, data: Any, features: Sequence[str] | None = None) -> 
     x = x[rows].astype(np.float64)
     if not np.isfinite(x).all() or (y is not None and not np.isfinite(y).all()):
         raise DataError("x or y has values that are not finite.", do="fill in or remove such rows.")
-    return Subject(_function(model), x, y, _named(features, x.shape[1]))
+    return Subject(_function(model), x, y, column_names(x.shape[1], features))
 
 
 def columns_of(names: Sequence[str], group: Any) -> list[int]:
@@ -125,15 +125,6 @@ def mixed(x: np.ndarray, other: np.ndarray, columns: Sequence[int]) -> np.ndarra
 def interval_of(values: np.ndarray) -> np.ndarray:
     """Low and high, ``[2, ...]``, of bootstrap samples ``[B, ...]``."""
     return np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
-
-
-def _named(features: Sequence[str] | None, d: int) -> tuple[str, ...]:
-    names = tuple(f"x{i + 1}" for i in range(d)) if features is None else tuple(map(str, features))
-    if len(names) != d:
-        raise ShapeError(f"{len(names)} names for {d} features.", do="pass one name a column of x.")
-    if len(set(names)) < d:
-        raise EdgewiseError(f"a name comes twice in {list(names)}.", do="give every feature its own name.")
-    return names
 
 
 def _function(model: Any) -> Callable[[np.ndarray], np.ndarray]:

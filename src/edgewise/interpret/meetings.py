@@ -191,7 +191,7 @@ def _meetings(model: Any, subject: Subject, threshold: float) -> tuple[Meeting, 
     model = checked_kan(model)
     activity, score = observed(model, subject.x), scores(model, subject.x, resamples=2).nodes
     reach = np.eye(model.n_features)  # [node, feature]
-    reach = reach[np.flatnonzero(model.inputs)] if model.inputs else reach
+    reach = reach[model.columns]
     found = []
     for level, (layer, arities) in enumerate(zip(model.layers, arities_of(model), strict=True), 1):
         spread = activity.edges[level - 1].std(axis=0) * present(layer)

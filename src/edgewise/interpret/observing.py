@@ -23,12 +23,16 @@ __all__ = [
     "Edge",
     "arities_of",
     "checked_kan",
+    "column_names",
     "data_of",
     "edge_at",
     "feature_names",
     "in_its_precision",
+    "numeric",
     "observed",
     "present",
+    "sampled",
+    "spread_rows",
 ]
 
 Edge = tuple[int, int, int]
@@ -137,7 +141,12 @@ def data_of(model: KAN, data: Any) -> np.ndarray:
         )
     if not np.isfinite(x).all():
         raise DataError("x has values that are not finite.", do="fill in or remove such rows.")
-    return x.astype(np.float64)[np.unique(np.linspace(0, len(x) - 1, min(len(x), ROWS)).round().astype(int))]
+    return x.astype(np.float64)[spread_rows(len(x), ROWS)]
+
+
+def spread_rows(count: int, most: int) -> np.ndarray:
+    """Numbers of ``most`` of so many rows, or of all where there are fewer, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
 def feature_names(model: KAN, names: Sequence[str] | None) -> tuple[str, ...]:
@@ -145,11 +154,16 @@ def feature_names(model: KAN, names: Sequence[str] | None) -> tuple[str, ...]:
 
     Raises ``ShapeError`` for another number of them, ``EdgewiseError`` where one comes twice.
     """
+    return column_names(model.n_features, names)
+
+
+def column_names(count: int, names: Sequence[str] | None) -> tuple[str, ...]:
+    """Names of so many columns, as :func:`feature_names` has them."""
     if names is None:
-        return tuple(f"x{i + 1}" for i in range(model.n_features))
+        return tuple(f"x{i + 1}" for i in range(count))
     names = tuple(map(str, names))
-    if len(names) != model.n_features:
-        raise ShapeError(f"{len(names)} names for {model.n_features} features.", do="pass one name a column of x.")
+    if len(names) != count:
+        raise ShapeError(f"{len(names)} names for {count} features.", do="pass one name a column of x.")
     if len(set(names)) < len(names):
         raise EdgewiseError(f"a name comes twice in {list(names)}.", do="give every feature its own name.")
     return names
@@ -178,7 +192,7 @@ def observed(model: KAN, x: np.ndarray) -> Activity:
 
 def _observed(graphdef: Any, state: Any, x: Any) -> Any:
     model = nnx.merge(graphdef, state)
-    x = x[..., np.flatnonzero(model.inputs)] if model.inputs else x
+    x = x[..., model.columns] if model.inputs else x
     inputs, edges, sums = [], [], []
     for layer, arities in zip(model.layers, arities_of(model), strict=True):
         inputs.append(x)

@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import EdgewiseError, check_choice, check_count
-from edgewise.interpret.compaction import Compacted, compacted, removed, subnodes
+from edgewise.interpret.compaction import Compacted, check_left, compacted, removed, subnodes
 from edgewise.interpret.observing import (
     Activity,
     Edge,
@@ -146,14 +146,13 @@ def _asked(
     for edge in edges:
         layer, i, j = edge_at(model, edge)
         gone[layer][i, j] = True
-    columns = np.flatnonzero(model.inputs) if model.inputs else np.arange(model.n_features)
     for given in inputs:
         if isinstance(given, str):
             check_choice("feature", given, names)
             column = names.index(given)
         elif (column := check_count("an input", given, 0)) >= model.n_features:
             raise EdgewiseError(f"there is no input {column}.", do=f"pass one from 0 to {model.n_features - 1}.")
-        gone[0][columns == column] = True
+        gone[0][model.columns == column] = True
     for node in nodes:
         level, number = _node(model, node)
         if level < len(gone):
@@ -224,7 +223,7 @@ def _within(
 def _masked(graphdef: Any, state: Any, x: Any, gone: Any, means: Any) -> Any:
     """Outputs with the edges ``gone`` replaced by their means."""
     model = nnx.merge(graphdef, state)
-    x = x[..., np.flatnonzero(model.inputs)] if model.inputs else x
+    x = x[..., model.columns] if model.inputs else x
     for layer, arities, away, mean in zip(model.layers, arities_of(model), gone, means, strict=True):
         edges = layer.edges(x)
         change = jnp.sum(jnp.where(away, mean - edges, 0), axis=-2)
@@ -242,13 +241,7 @@ def _without(model: KAN, activity: Activity, gone: list[np.ndarray]) -> Compacte
             continue  # compacted says what is wrong
         if new.any():
             removed(layer, new, values.mean(axis=0) * outputs)  # no mean where nothing takes it
-    for place, away in enumerate(gone):
-        if away.all():
-            raise EdgewiseError(
-                f"no edge of layer {place} would be left.",
-                "the outputs would be constant.",
-                "prune less: a lower threshold, or a smaller allowed loss increase.",
-            )
+    check_left([~away for away in gone])
     return compacted(copy)
 
 

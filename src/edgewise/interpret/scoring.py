@@ -14,6 +14,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import check_choice, check_count
+from edgewise.interpret.evaluation import interval_of
 from edgewise.interpret.observing import (
     Activity,
     arities_of,
@@ -32,7 +33,6 @@ __all__ = ["KINDS", "Scores", "scores"]
 KINDS = ("attribution", "std", "l1", "sensitivity")
 """Kinds of scores."""
 
-_LEVEL = 0.95  # of the intervals
 _ROUNDINGS = 8  # so many of the dtype, at most, make a constant vary
 
 
@@ -120,14 +120,12 @@ def scores(
         edges, nodes = _times_slopes(edges, activity, slopes, weights)
     edges = [values * present(layer) for values, layer in zip(edges, model.layers, strict=True)]
     inputs = np.zeros((len(weights), model.n_features))
-    inputs[:, np.flatnonzero(model.inputs) if model.inputs else slice(None)] = nodes[0]
+    inputs[:, model.columns] = nodes[0]
     first = lambda arrays: tuple(values[0] for values in arrays)
-    spans = lambda arrays: tuple(_interval(values[1:]) for values in arrays)
-    return Scores(kind, names, first(edges), first(nodes), inputs[0], spans(edges), spans(nodes), _interval(inputs[1:]))
-
-
-def _interval(values: np.ndarray) -> np.ndarray:
-    return np.quantile(values, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
+    spans = lambda arrays: tuple(interval_of(values[1:]) for values in arrays)
+    return Scores(
+        kind, names, first(edges), first(nodes), inputs[0], spans(edges), spans(nodes), interval_of(inputs[1:])
+    )
 
 
 def _spread(values: np.ndarray, weights: np.ndarray, absolute: bool = False) -> np.ndarray:
@@ -186,7 +184,7 @@ def _passed_back(
 def _slopes(graphdef: Any, state: Any, x: Any) -> Any:
     """Derivative of each output by the nodes of each level, and by the sums of each layer: ``[n_outputs, n, .]``."""
     model: KAN = nnx.merge(graphdef, state)
-    x = x[..., np.flatnonzero(model.inputs)] if model.inputs else x
+    x = x[..., model.columns] if model.inputs else x
 
     def outputs(node_changes: list[Any], sum_changes: list[Any]) -> Any:
         value = x + node_changes[0]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgewise.interpret.fitting import Curve, FormFit, fit_forms
+from edgewise.interpret.observing import spread_rows
 from edgewise.interpret.skeleton import Sampled, Skeleton, cost
 from edgewise.nn.forms import Form
 
@@ -76,7 +77,7 @@ def searched(skeleton: Skeleton, x: np.ndarray, y: np.ndarray, forms: Sequence[F
         x, y: ``[n, n_features]`` and ``[n, n_outputs]``.
         found: gets every network that consists of formulas.
     """
-    skeleton, few = skeleton.copy(), np.unique(np.linspace(0, len(x) - 1, _ROWS).round().astype(int))
+    skeleton, few = skeleton.copy(), spread_rows(len(x), _ROWS)
     x_few, y_few = x[few], y[few]
     curves = [number for number, term in enumerate(skeleton.terms) if isinstance(term.function, Sampled)]
     offers = {number: _offers(skeleton, number, x, forms) for number in curves}

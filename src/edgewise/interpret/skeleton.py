@@ -97,7 +97,6 @@ class Skeleton:
     @classmethod
     def of(cls, model: KAN, activity: Activity) -> Skeleton:
         """Of a network: formulas as they are, other edges sampled on the range of what reaches them."""
-        chosen = np.flatnonzero(model.inputs) if model.inputs else np.arange(model.n_features)
         biases, terms = [], []
         grids = [_places(reaching) for reaching in activity.inputs]
         curves = sampled(model, grids)
@@ -114,7 +113,7 @@ class Skeleton:
                 terms.append(Term(place, int(i), int(j), curve))
             biases.append(bias)
         terms.sort(key=lambda term: (term.layer, term.i, term.j))
-        return cls(chosen, arities_of(model), biases, terms)
+        return cls(model.columns, arities_of(model), biases, terms)
 
     def copy(self) -> Skeleton:
         """One that can be changed on its own."""

@@ -12,7 +12,16 @@ from flax import nnx
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError
 from edgewise.interpret.fitting import Curve, FormFit, fit_forms
-from edgewise.interpret.observing import checked_kan, data_of, edge_at, in_its_precision, numeric, observed, sampled
+from edgewise.interpret.observing import (
+    checked_kan,
+    data_of,
+    edge_at,
+    in_its_precision,
+    numeric,
+    observed,
+    sampled,
+    spread_rows,
+)
 from edgewise.interpret.search import Found, pareto, searched
 from edgewise.interpret.skeleton import Sampled, Skeleton
 from edgewise.interpret.snapping import settle, snap
@@ -21,6 +30,7 @@ from edgewise.nn import KANLayer
 from edgewise.nn.forms import FORMS, Form, form_named
 from edgewise.nn.symbolic import SymbolicEdges
 from edgewise.nn.variables import Mask
+from edgewise.refine.layers import state_of
 from edgewise.refine.projection import evaluated
 
 __all__ = ["Suggestions", "Symbolic", "auto_symbolic", "fix", "suggest", "targets_of", "unfix", "written"]
@@ -162,8 +172,7 @@ def unfix(model: Any, edge: Any, data: Any) -> float:
     target = sampled(model, places)[place][:, i, j]
     del entries[i, j]
     _set_entries(layer, entries)
-    state = {name: np.asarray(variable[...], np.float64) for name, variable in layer.basis_state.items()}
-    columns = [evaluated(layer.basis, state, x)[:, i, layer.first_mode :]]
+    columns = [evaluated(layer.basis, state_of(layer), x)[:, i, layer.first_mode :]]
     if layer.residual is not None:
         columns.append(np.asarray(layer.residual(jnp.asarray(x[:, i])), np.float64)[:, None])
     matrix = np.concatenate([*columns, np.ones((_GRID, int(layer.bias is not None)))], axis=1)
@@ -233,7 +242,7 @@ def targets_of(model: KAN, data: Any) -> tuple[np.ndarray, np.ndarray]:
         raise ShapeError(f"targets of shape {y.shape} do not fit {len(np.asarray(data[0]))} rows, {outputs} outputs.")
     if not np.isfinite(y).all():
         raise DataError("y has values that are not finite.", do="fill in or remove such rows.")
-    return x, y[np.unique(np.linspace(0, len(y) - 1, len(x)).round().astype(int))]
+    return x, y[spread_rows(len(y), len(x))]
 
 
 def written(skeleton: Skeleton, model: KAN) -> KAN:

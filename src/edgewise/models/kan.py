@@ -73,7 +73,7 @@ class KAN(nnx.Module):
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_features]`` to ``[*batch, widths[-1]]``.  Integers and booleans become the parameters' dtype."""
         if self.inputs:
-            x = checked_input(x, len(self.inputs), self.layers[0].param_dtype)[..., np.flatnonzero(self.inputs)]
+            x = checked_input(x, len(self.inputs), self.layers[0].param_dtype)[..., self.columns]
         for layer, arities in zip(self.layers, self.arities or repeat(()), strict=False):
             x = multiply(layer(x), arities)
         return x
@@ -82,6 +82,11 @@ class KAN(nnx.Module):
     def n_features(self) -> int:
         """Number of columns of x, those that the network does not look at included."""
         return len(self.inputs) or self.layers[0].n_in
+
+    @property
+    def columns(self) -> np.ndarray:
+        """The columns of x that the input nodes are, in order."""
+        return np.flatnonzero(self.inputs) if self.inputs else np.arange(self.n_features)
 
     @property
     def widths(self) -> tuple[Any, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -10,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from edgewise._files import write_whole
 from edgewise.errors import EdgewiseError, MissingExtraError
 from edgewise.study.comparison import Comparison
 
@@ -94,7 +94,7 @@ def write_report(result: Comparison, out: Path, *, force: bool = False) -> Compa
     prepare_folder(out, force=force)
     result = replace(result, out=out)
     try:
-        _write(out / RESULTS, result.to_json().encode())
+        write_whole(out / RESULTS, result.to_json().encode())
         try:
             from edgewise.study.plots import figure_bytes, figures
 
@@ -102,13 +102,13 @@ def write_report(result: Comparison, out: Path, *, force: bool = False) -> Compa
             pictures = {name: figure_bytes(figure, "svg") for name, figure in drawn.items()}
         except MissingExtraError as error:
             result = result.with_note(f"no plots were made: {error.what} {error.do}")
-            _write(out / RESULTS, result.to_json().encode())
-            _write(out / REPORT, html_page(result, {}).encode())
+            write_whole(out / RESULTS, result.to_json().encode())
+            write_whole(out / REPORT, html_page(result, {}).encode())
             return result
-        _write(out / REPORT, html_page(result, {name: inline_svg(svg) for name, svg in pictures.items()}).encode())
+        write_whole(out / REPORT, html_page(result, {name: inline_svg(svg) for name, svg in pictures.items()}).encode())
         for name, figure in drawn.items():
-            _write(out / f"{name}.svg", pictures[name])
-            _write(out / f"{name}.png", figure_bytes(figure, "png"))
+            write_whole(out / f"{name}.svg", pictures[name])
+            write_whole(out / f"{name}.png", figure_bytes(figure, "png"))
     except OSError as error:
         raise _cannot_write(out, error) from error
     return result
@@ -180,19 +180,6 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _spoken(value: object) -> str:
     return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _cannot_write(out: Path, error: OSError) -> EdgewiseError:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from edgewise._files import write_whole
 from edgewise.errors import EdgewiseError
 from edgewise.interpret.diagram import Diagram
 from edgewise.interpret.observing import checked_kan, data_of
@@ -84,7 +83,8 @@ def write_report(
     target = Path(path)
     target = target / _PAGE if target.is_dir() else target
     try:
-        _write(target, page.encode())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, page.encode())
     except OSError as error:
         raise EdgewiseError(
             f"cannot write {str(target)!r}.", f"{error.strerror or error}.", "choose another path."
@@ -163,16 +163,3 @@ def _shipped(name: str) -> str:
 def _digest(program: str) -> str:
     """What the policy of the page lets run: this program and no other."""
     return f"sha256-{base64.b64encode(hashlib.sha256(program.encode()).digest()).decode()}"
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
