@@ -67,7 +67,7 @@ from flax import nnx
 from jax.flatten_util import ravel_pytree
 import edgewise as ew
 from benchmarks.measure import alternate, ratio
-from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt
+from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Rows
 jax.config.update("jax_enable_x64", True)
 random = np.random.default_rng(0)
 x = random.uniform(-1, 1, (SAMPLES, 2))
@@ -78,7 +78,7 @@ flat, unravel = ravel_pytree(params)
 call = lambda p, x: nnx.merge(graphdef, unravel(p), rest)(x)
 samples = (jnp.asarray(x), jnp.asarray(y))
 all_rows, one_row = lambda p: (call(p, x) - y).ravel(), lambda p, s: (call(p, s[0][None]) - s[1]).ravel()
-problem = LeastSquaresProblem(all_rows, one_row, samples)
+problem = LeastSquaresProblem(all_rows, (Rows(one_row, samples),))
 method = LevenbergMarquardt()
 step = jax.jit(lambda p, state: method.step(problem, p, state))
 state = method.init(flat)

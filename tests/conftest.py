@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ.setdefault(_name, "1")
 
 import hypothesis
+import jax
 import pytest
 from jaxtyping import install_import_hook
 
@@ -33,6 +35,20 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("thorough", hypothesis.settings.get_profile("edgewise"), max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("EDGEWISE_HYPOTHESIS", "edgewise"))
+
+MAPS = 20_000
+"""Memory maps of a process above which compiled programs are dropped: Linux ends a process at 65,530 of them."""
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Between files, forget compiled programs where there are very many: each keeps several memory maps."""
+    maps = Path("/proc/self/maps")
+    if nextitem is None or nextitem.path == item.path or not maps.exists():
+        return
+    if maps.read_bytes().count(b"\n") > MAPS:
+        jax.clear_caches()
+        gc.collect()
+
 
 ROOT = Path(__file__).resolve().parent.parent
 

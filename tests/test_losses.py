@@ -433,7 +433,7 @@ def test_residuals_of_objectives(model):
         (Objective(LeastSquares(error), (Ridge(), Ridge())), False),
     ):
         assert objective.least_squares
-        assert objective.per_sample == per_sample
+        assert bool(objective.rows(lambda params: model, None, BATCH)) == per_sample
         objective.check(model, BATCH)
         both = nnx.jit(
             lambda model, batch, objective=objective: (objective.residuals(model, batch), objective(model, batch))
@@ -457,7 +457,7 @@ def test_per_sample_residuals_are_those_of_single_samples(model):
 )
 def test_what_is_no_sum_of_squares_has_no_residuals(model, objective):
     assert not objective.least_squares
-    assert not objective.per_sample
+    assert not objective.rows(lambda params: model, None, BATCH)
     with pytest.raises(EdgewiseError, match="is not a sum of squares"):
         objective.residuals(model, BATCH)
 

@@ -12,7 +12,14 @@ import pytest
 import scipy.optimize
 
 from edgewise.errors import EdgewiseError, UnknownNameError
-from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, lbfgs, quasi_newton, scale_by_quasi_newton
+from edgewise.training.optim import (
+    LeastSquaresProblem,
+    LevenbergMarquardt,
+    Rows,
+    lbfgs,
+    quasi_newton,
+    scale_by_quasi_newton,
+)
 from edgewise.training.optim.jacobian import jacobian_blocks
 from edgewise.training.optim.line_search import strong_wolfe
 
@@ -31,7 +38,8 @@ def double():
 
 def linear():
     samples = (jnp.asarray(A), jnp.asarray(B))
-    return LeastSquaresProblem(lambda p: samples[0] @ p - samples[1], lambda p, s: (s[0] @ p - s[1])[None], samples)
+    one = lambda p, s: (s[0] @ p - s[1])[None]
+    return LeastSquaresProblem(lambda p: samples[0] @ p - samples[1], (Rows(one, samples),))
 
 
 def curve(p, t):
@@ -41,9 +49,9 @@ def curve(p, t):
 def decay(noise=0.01):
     y = np.asarray(curve(TRUE, T)) + noise * np.random.default_rng(1).normal(size=len(T))
     samples = (jnp.asarray(T), jnp.asarray(y))
-    return LeastSquaresProblem(
-        lambda p: curve(p, samples[0]) - samples[1], lambda p, s: (curve(p, s[0]) - s[1])[None], samples
-    )
+    one = lambda p, s: (curve(p, s[0]) - s[1])[None]
+    kinds = [tuple(part[rows] for part in samples) for rows in (slice(7), slice(7, None))]
+    return LeastSquaresProblem(lambda p: curve(p, samples[0]) - samples[1], tuple(Rows(one, kind) for kind in kinds))
 
 
 def solved(method, problem, params, steps):
@@ -92,7 +100,7 @@ def test_the_jacobian_is_the_one_of_jax_in_blocks_or_not(mode, memory):
 @pytest.mark.parametrize("solver", ["dense", "qr", "cg"])
 def test_a_jacobian_of_deficient_rank_stays_finite(solver):
     twice = jnp.asarray(np.hstack([A, A]))
-    problem = LeastSquaresProblem(lambda p: twice @ p - B, None, None)
+    problem = LeastSquaresProblem(lambda p: twice @ p - B)
     found, _ = solved(LevenbergMarquardt(solver=solver), problem, np.zeros(12), 8)
     best = np.linalg.lstsq(A, B, rcond=None)[0]
     assert np.isfinite(found).all()
@@ -101,7 +109,7 @@ def test_a_jacobian_of_deficient_rank_stays_finite(solver):
 
 def test_float32_stays_finite_and_gets_there():
     problem = decay()
-    single = LeastSquaresProblem(lambda p: problem.residuals(p).astype(jnp.float32), None, None)
+    single = LeastSquaresProblem(lambda p: problem.residuals(p).astype(jnp.float32))
     found, losses = solved(LevenbergMarquardt(), single, START.astype(np.float32), 20)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, TRUE, rtol=0.1)

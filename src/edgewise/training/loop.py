@@ -16,7 +16,7 @@ from edgewise.training.feeds import Feed, Full
 from edgewise.training.losses import MSE
 from edgewise.training.monitors import Monitor
 from edgewise.training.objective import Objective
-from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer
+from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer, without_last_step
 from edgewise.training.packing import AsTree, AsVector
 
 __all__ = ["Pace", "Program", "advance", "initial_state"]
@@ -82,6 +82,8 @@ class Program:
         def body(carry):
             step, state, carried = carry
             batch, carried = self.feed.batch(data, carried, step)
+            if self.objective.refreshes:
+                state = self._refreshed(step, state, batch)
             return step + 1, self._step(step, state, batch, data), carried
 
         return jax.lax.while_loop(going, body, (start, state, self.feed.begin(data, start)))[1]
@@ -98,11 +100,13 @@ class Program:
 
     def begun(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
         """With loss and gradient of the first step, where the optimizer takes them over from the step before."""
-        loss_of = lambda params: self.objective(
-            self.model(self.packing.unpacked(params), state["rest"]), data["arrays"]
-        )
+        return self._begun(state, data["arrays"])
+
+    def _begun(self, state, batch):
+        loss_of = lambda params: self.objective(self.model(self.packing.unpacked(params), state["rest"]), batch)
         value, gradients = jax.value_and_grad(loss_of)(state["params"])
-        return state | {"opt": optax.tree.set(state["opt"], value=value, grad=gradients)}
+        opt = without_last_step(state["opt"], state["params"], gradients)
+        return state | {"opt": optax.tree.set(opt, value=value, grad=gradients)}
 
     def batch(self, data: Any, step: Array) -> Any:
         """The batch of one step."""
@@ -167,17 +171,16 @@ class Program:
     def _problem(self, state, batch):
         model_of = lambda params: self.model(self.packing.unpacked(params), state["rest"])
         residuals = lambda params: self.objective.residuals(model_of(params), batch)
-        if not self.objective.per_sample:
-            return LeastSquaresProblem(residuals, None, None)
-        x, *others = batch
-        weight = others[1] if len(others) > 1 else jnp.ones(x.shape[0], x.dtype)
-        root = jnp.sqrt(weight / jnp.sum(weight))
+        return LeastSquaresProblem(residuals, self.objective.rows(model_of, state["params"], batch))
 
-        def rows(params, sample):
-            x, y, root = sample
-            return root * self.objective.residuals(model_of(params), (x[None], y[None]))
-
-        return LeastSquaresProblem(residuals, rows, (x, others[0], root))
+    def _refreshed(self, step, state, batch):
+        """With what the loss renews before this step; a method that takes over loss and gradient gets them anew."""
+        model = self.model(self.packing.unpacked(state["params"]), state["rest"])
+        changed = self.objective.refresh(model, step)
+        state = state | {"rest": nnx.split(model, nnx.Param, ...)[2]}
+        if not self.begins:
+            return state
+        return jax.lax.cond(changed, lambda: self._begun(state, batch), lambda: state)
 
     def _looked(self, step, state, data):
         """Validate, then let every monitor look."""

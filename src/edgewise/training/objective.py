@@ -15,6 +15,7 @@ from jax import Array
 
 from edgewise.errors import CheckedKeywords, EdgewiseError, ShapeError
 from edgewise.training.losses import MSE, Loss, resolve_loss
+from edgewise.training.optim import Rows
 
 __all__ = ["LeastSquares", "Objective"]
 
@@ -40,7 +41,9 @@ class Objective(CheckedKeywords):
 
     Args:
         loss: a name, a :class:`Loss` (batches are then ``(x, y)`` or ``(x, y, weight)``), or any function
-            ``(model, batch) -> scalar``, say :class:`LeastSquares`.
+            ``(model, batch) -> scalar``, say :class:`LeastSquares`. One with ``residuals(model, batch)``, whose squares
+            sum to it, goes with second-order methods; one with ``refresh(model, step)`` may change between steps what
+            the model keeps for it (variables that are no ``nnx.Param``).
         regularizers: functions ``(model, batch) -> scalar``; those of ``regularizers.py`` look at ``batch[0]``.
 
     Raises:
@@ -88,10 +91,41 @@ class Objective(CheckedKeywords):
         """Whether it is a sum of squares: :meth:`residuals` works."""
         return self._obstacle is None
 
+    def rows(self, model_of: Callable[[Any], Any], params: Any, batch: Any) -> tuple[Rows, ...]:
+        """The residuals sample by sample, where each belongs to one sample; otherwise nothing.
+
+        Those of the mean squared error do, and those of a loss that has ``rows(model_of, params, batch)`` itself.
+
+        Args:
+            model_of: parameters to the model.
+            params: those at which samples and weights are looked up that the model keeps.
+        """
+        if self.regularizers:
+            return ()
+        if not isinstance(self.loss, MSE):
+            return self.loss.rows(model_of, params, batch) if hasattr(self.loss, "rows") else ()
+        x, y, *others = batch
+        weight = others[0] if others else jnp.ones(x.shape[0], x.dtype)
+        root = jnp.sqrt(weight / jnp.sum(weight))
+
+        def row(params, sample):
+            x, y, root = sample
+            return root * self.residuals(model_of(params), (x[None], y[None]))
+
+        return (Rows(row, (x, y, root)),)
+
     @property
-    def per_sample(self) -> bool:
-        """Whether every residual belongs to one sample, as those of the mean squared error alone do."""
-        return isinstance(self.loss, MSE) and not self.regularizers
+    def refreshes(self) -> bool:
+        """Whether the loss changes between steps: its points, its weights."""
+        return hasattr(self.loss, "refresh")
+
+    def refresh(self, model: Any, step: Array) -> Array:
+        """Let the loss renew what the model keeps for it, before a step; whether it has changed anything."""
+        return self.loss.refresh(model, step)
+
+    def inputs(self, model: Any) -> Any:
+        """The points ``[n, n_in]`` of a loss that keeps them in the model; None for one that gets batches."""
+        return self.loss.inputs(model) if hasattr(self.loss, "inputs") else None
 
     def residuals(self, model: Any, batch: Any) -> Array:
         """``[m]`` whose squares sum to the objective.
@@ -109,7 +143,7 @@ class Objective(CheckedKeywords):
             rows = [self.loss.residuals(model(x), *others)]
         else:
             residuals = jnp.ravel(jnp.asarray(self.loss.residuals(model, batch)))
-            rows = [residuals * residuals.size**-0.5]
+            rows = [residuals * residuals.size**-0.5 if isinstance(self.loss, LeastSquares) else residuals]
         rows += [regularizer.residuals(model, batch) for regularizer in self.regularizers]
         return jnp.concatenate(rows) if len(rows) > 1 else rows[0]
 

@@ -86,8 +86,8 @@ class Phases:
 
 
 def grid_data(data: Any, items: Sequence[Any]) -> Any:
-    """The inputs among training data, for grids that follow them; None where no refinement does."""
-    if not any(isinstance(item, Refine) and item.adaptivity is not None for item in items):
+    """The inputs among training data, for grids that follow them; None where no refinement does, or no data are."""
+    if data is None or not any(isinstance(item, Refine) and item.adaptivity is not None for item in items):
         return None
     arrays = data[0] if isinstance(data, tuple | list) and data else data
     if not hasattr(arrays, "shape") or callable(data):

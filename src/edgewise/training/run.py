@@ -213,7 +213,8 @@ class Run:
     def _refine(self, item: Refine) -> None:
         state = on_host({name: self.state[name] for name in ("params", "rest")})
         working = self._merged(self._program.packing.unpacked(state["params"]), state["rest"])
-        refined = item(working, self._grid_data)
+        own = self._objective.inputs(working)
+        refined = item(working, self._grid_data if own is None else np.asarray(own))
         self._bases, self._refined = bases_of(working), _described(working)
         self._split(working)
         self._go_on(refined, item.optimizer)

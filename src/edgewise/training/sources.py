@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count
 from edgewise.training.feeds import Feed, Full, Shuffled, Window, rows_over
 
-__all__ = ["InMemory", "Streamed", "is_stream", "place", "rows_of", "source_of"]
+__all__ = ["InMemory", "NoData", "Streamed", "is_stream", "place", "rows_of", "source_of"]
 
 _WINDOW_BYTES = 32e6  # of batches sent to the device at once
 _WINDOW_BATCHES = 256
@@ -23,12 +23,12 @@ _WINDOW_BATCHES = 256
 
 def source_of(
     data: Any, batch_size: int | None, *, seed: int, dtype: Any, mesh: Mesh | None, check: Callable[[Any], None]
-) -> InMemory | Streamed:
+) -> InMemory | Streamed | NoData:
     """Where the batches come from: arrays stay on the device, anything else is streamed to it.
 
     Args:
         data: a tuple (or any pytree) of arrays with one leading axis, ``[n, ...]``; memory-mapped arrays, which are
-            read batch by batch; an iterable of batches; or a function that returns one, called anew every epoch.
+            read batch by batch; an iterable of batches; a function that returns one, called anew every epoch; or None.
         batch_size: rows a step; None is all of them, or those of the first batch of an iterable.
         dtype: of floating-point numbers on the device.
         check: called with the arrays (the first batch of a stream), to raise what is wrong with them.
@@ -37,6 +37,9 @@ def source_of(
         EdgewiseError: for data that are empty, not finite, of unequal lengths or no numbers; for a batch that is larger
             than the data.
     """
+    if data is None:
+        check(None)
+        return NoData(batch_size)
     if callable(data) or is_stream(data):
         make: Any = data if callable(data) else lambda: data
         return Streamed(lambda epoch: iter(make()), batch_size, dtype, mesh, check)
@@ -53,6 +56,22 @@ def source_of(
     arrays = as_numbers(data, dtype)
     check(arrays)
     return InMemory(arrays, batch_size, seed=seed, mesh=mesh)
+
+
+class NoData:
+    """For a loss of the model alone."""
+
+    def __init__(self, batch_size: int | None):
+        if batch_size is not None:
+            raise EdgewiseError(f"batch_size={batch_size}, but there are no data.", do="leave batch_size out.")
+        self.rows, self.feed, self.data = None, Full(), {"arrays": None}
+
+    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+        """Nothing, for ever."""
+        return self.data, None
+
+    def close(self) -> None:
+        """Nothing to be done."""
 
 
 class InMemory:

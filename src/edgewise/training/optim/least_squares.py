@@ -13,9 +13,9 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jax.scipy.sparse.linalg import cg
 
 from edgewise.errors import CheckedKeywords, EdgewiseError, check_choice, check_count, check_positive
-from edgewise.training.optim.jacobian import MODES, LeastSquaresProblem, cheapest, jacobian_blocks
+from edgewise.training.optim.jacobian import MODES, LeastSquaresProblem, Rows, cheapest, jacobian_blocks
 
-__all__ = ["LeastSquaresProblem", "LevenbergMarquardt", "LevenbergMarquardtState"]
+__all__ = ["LeastSquaresProblem", "LevenbergMarquardt", "LevenbergMarquardtState", "Rows"]
 
 _DENSE = 4000  # parameters up to which "auto" holds J'J
 _TRIALS = 10  # of one step: the damping has then grown by 2^55
@@ -142,7 +142,7 @@ class LevenbergMarquardt(CheckedKeywords):
 
     def _quadratic(self, problem, params):
         mode = cheapest(problem, params, self.memory) if self.jacobian == "auto" else self.jacobian
-        if mode == "rows" and problem.rows is None:
+        if mode == "rows" and not problem.rows:
             raise EdgewiseError(
                 'jacobian="rows" needs the residuals of single samples.',
                 "this problem has only all residuals at once.",
@@ -244,8 +244,8 @@ def _zeros(params):
 
 def _products(blocks, problem, params):
     """v -> (r, J v) and values -> J' values, by J where it is in memory."""
-    if blocks.count == 1:
-        jacobian, residuals = blocks.block(0)
+    if (whole := blocks.whole) is not None:
+        jacobian, residuals = whole
         return lambda v: (residuals, v @ jacobian), lambda values: jacobian @ values
     push = lambda v: jax.jvp(problem.residuals, (params,), (v,))
     return push, lambda values: jax.vjp(problem.residuals, params)[1](values)[0]

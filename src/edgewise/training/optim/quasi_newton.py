@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -11,13 +12,14 @@ from jax import Array
 from edgewise.errors import EdgewiseError, check_choice
 from edgewise.training.optim.line_search import strong_wolfe
 
-__all__ = ["QuasiNewtonState", "lbfgs", "quasi_newton", "scale_by_quasi_newton"]
+__all__ = ["QuasiNewtonState", "lbfgs", "quasi_newton", "scale_by_quasi_newton", "without_last_step"]
 
 
 class QuasiNewtonState(NamedTuple):
     """Where the last step began, and what it was made of.
 
-    ``count``: steps since the last restart; ``inverse``: H ``[P, P]``, of the inverse Hessian; the others ``[P]``.
+    ``count``: steps since the last restart, -1 where the last step is not to be learnt from; ``inverse``: H ``[P, P]``,
+    of the inverse Hessian; the others ``[P]``.
     """
 
     count: Array
@@ -89,15 +91,33 @@ def scale_by_quasi_newton(update: str = "bfgs", scaled: bool = True) -> optax.Gr
                 "a quasi-Newton method needs the parameters.", do="call update(gradient, state, params)."
             )
         s, y = params - state.params, gradient - state.gradient
-        restart = (state.count == 0) | (jnp.vdot(s, s) == 0)
-        learnt = _updated(state, s, y, update, scaled)
+        unknown = state.count < 0
+        restart = (state.count == 0) | (~unknown & (jnp.vdot(s, s) == 0))
+        learnt = jnp.where(unknown, state.inverse, _updated(state, s, y, update, scaled))
         first = jnp.eye(params.size, dtype=params.dtype) / jnp.maximum(1, jnp.linalg.norm(gradient))
         inverse = jnp.where(restart, first, learnt)
         direction = inverse @ gradient
-        count = jnp.where(restart, 1, state.count + 1)
+        count = jnp.where(restart, 1, jnp.where(unknown, 2, state.count + 1))
         return direction, QuasiNewtonState(count, params, gradient, direction, inverse)
 
     return optax.GradientTransformation(init, learn)
+
+
+def without_last_step(opt: Any, params: Any, gradient: Any) -> Any:
+    """The state of an optimizer whose loss has changed since its last step: the change of the gradient tells nothing.
+
+    What was learnt before is kept.  ``gradient`` is that of the new loss at ``params``.
+    """
+
+    def forgotten(state):
+        if isinstance(state, QuasiNewtonState):
+            return state._replace(count=jnp.where(state.count > 0, -1, state.count))
+        if isinstance(state, optax.ScaleByLBFGSState):
+            return state._replace(params=params, updates=gradient)
+        return state
+
+    known = lambda state: isinstance(state, QuasiNewtonState | optax.ScaleByLBFGSState)
+    return jax.tree.map(forgotten, opt, is_leaf=known)
 
 
 def _updated(state: QuasiNewtonState, s: Array, y: Array, update: str, scaled: bool) -> Array:
