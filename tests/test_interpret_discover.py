@@ -1,18 +1,23 @@
 """From data to a formula: in one call, by the command, and through the estimator."""
 
 import json
+from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 import sympy
+from flax import nnx
 
 import edgewise as ew
 from edgewise.cli import main
 from edgewise.errors import DataError, EdgewiseError, ShapeError
 from edgewise.estimators import KANRegressor
-from edgewise.interpret import discover, formula
+from edgewise.interpret import discover
+from edgewise.interpret.formulas import Candidate, Formula
+from edgewise.nn.forms import FORMS
 
-FORMS = ["x", "x^2", "exp", "sin", "sqrt", "log"]
+FEW = ["x", "x^2", "exp", "sin", "sqrt", "log"]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def table():
 def found(table):
     lines = []
     result = discover(
-        *table, features=["a", "rate of b", "c"], target="z", forms=FORMS, widths=[3, 1], progress=lines.append
+        *table, features=["a", "rate of b", "c"], target="z", forms=FEW, widths=[3, 1], progress=lines.append
     )
     return result, lines
 
@@ -58,9 +63,7 @@ def test_the_command_writes_the_table_and_a_report(tmp_path, table, capsys):
     rows = "\n".join(",".join(map(repr, row)) for row in np.column_stack([X, y]).tolist())
     (tmp_path / "data.csv").write_text("a,b,c,z\n" + rows + "\n")
     out = tmp_path / "out"
-    code = main(
-        ["discover", str(tmp_path / "data.csv"), "--target", "z", "--forms", ",".join(FORMS), "--out", str(out)]
-    )
+    code = main(["discover", str(tmp_path / "data.csv"), "--target", "z", "--forms", ",".join(FEW), "--out", str(out)])
     assert code == 0
     assert "z = a**2 + 2*exp(b)" in capsys.readouterr().out
     picked = [row for row in json.loads((out / "formula.json").read_text())["candidates"] if row["picked"]]
@@ -68,22 +71,69 @@ def test_the_command_writes_the_table_and_a_report(tmp_path, table, capsys):
     assert "a**2 + 2*exp(b)" in (out / "report.html").read_text()
 
 
+@pytest.fixture
+def regressor():
+    """Fitted badly, so that nothing can be read from its own network."""
+    return KANRegressor((2,), "chebyshev:3", max_steps=2, random_state=3)
+
+
 @pytest.mark.slow
-def test_a_fitted_regressor_has_a_formula_in_units_of_the_data(table):
-    X, y = table
-    model = KANRegressor(
-        (),
-        "bspline:3,10",
-        optimizer="levenberg_marquardt",
-        max_steps=30,
-        alpha=0.0,
-        validation_fraction=0.0,
-        random_state=0,
-    ).fit(X, y)
-    assert model.formula_ is model.formula_
-    x1, x2, _ = sympy.symbols("x1 x2 x3", real=True)
-    found = [formula(model, (X, y), forms=FORMS), model.formula_]
-    assert all(sympy.simplify(each.sympy() - (x1**2 + 2 * sympy.exp(x2))) == 0 for each in found)
+def test_the_formula_of_a_regressor_is_searched_for_from_its_data(regressor, table, monkeypatch):
+    """As by the command before it, whose compiled programs it finds: hence the same data."""
+    pandas = pytest.importorskip("pandas")
+    monkeypatch.setattr("edgewise.interpret.symbolic.FORMS", {name: FORMS[name] for name in FEW})
+    frame, y = pandas.DataFrame(table[0], columns=["a", "rate of b", "c"]), table[1]
+    before = regressor.fit(frame, y).predict(frame)
+    network, states = regressor.model_, [np.array(leaf) for leaf in jax.tree.leaves(nnx.state(regressor.model_))]
+    found = regressor.formula_
+    a, b = sympy.Symbol("a", real=True), sympy.Symbol("rate of b", real=True)
+    assert sympy.simplify(found.sympy() - (a**2 + 2 * sympy.exp(b))) == 0
+    assert found.features == ("a", "rate of b", "c")
+    np.testing.assert_allclose(found.numpy()(frame.to_numpy()), y, rtol=1e-9)
+    assert all(row.check < 1e-6 for row in found.rows)
+    # the network is as it was, and the data are let go
+    assert regressor.model_ is network
+    assert all(map(np.array_equal, states, jax.tree.leaves(nnx.state(network))))
+    np.testing.assert_array_equal(regressor.predict(frame), before)
+    assert regressor.formula_ is found
+    assert not any(isinstance(value, tuple) and len(value) == 2 for value in vars(regressor).values())
+
+
+def test_what_a_regressor_asks_for(regressor, monkeypatch):
+    x1, x2 = sympy.symbols("x1 x2", real=True)
+    asked, tables = [], {"y1": ([x1, x1 + 1, x1**2], [0.5, 0.2, 0.1], 1), "y2": ([x2, x2**3], [0.9, 0.0], 1)}
+    tables["y"] = tables["y1"]
+
+    def fake(X, y, *, features, target, seed):
+        asked.append((X, y, features, target, seed))
+        expressions, errors, picked = tables[target]
+        rows = [
+            Candidate((e,), n + 1, error, 1e-9) for n, (e, error) in enumerate(zip(expressions, errors, strict=True))
+        ]
+        return SimpleNamespace(formula=Formula(tuple(rows), picked, ("x1", "x2"), (target,)))
+
+    monkeypatch.setattr("edgewise.interpret.discovery.discover", fake)
+    X = np.random.default_rng(0).normal(size=(2500, 2))
+    assert regressor.fit(X, X[:, 0]).formula_.sympy() == x1 + 1
+    rows, y, *options = asked[0]
+    assert rows.shape == (2000, 2)
+    np.testing.assert_array_equal(y, rows[:, 0])
+    assert options == [None, "y", 3]
+    assert "formula_" not in vars(regressor.fit(X, X))  # of the new data
+    both = regressor.formula_
+    assert [options[3] for options in asked[1:]] == ["y1", "y2"]
+    assert [row.expressions for row in both.rows] == [(x1, x2), (x1, x2**3), (x1 + 1, x2**3), (x1**2, x2**3)]
+    assert both.sympy() == [x1 + 1, x2**3]
+    assert both.outputs == ("y1", "y2")
+    np.testing.assert_allclose(both.error, 0.2 / np.sqrt(2))
+    assert KANRegressor((), max_steps=1).fit(X[:30], X[:30, 0]).formula_
+    assert asked[-1][-1] == 0
+
+
+def test_a_picture_of_a_regressor_starts_no_search(regressor, table):
+    regressor.fit(*table)
+    assert "model_" in regressor._repr_mimebundle_()["text/html"]
+    assert "formula_" not in {*vars(regressor), *dir(regressor)}
 
 
 def test_an_estimator_without_its_data_says_what_to_call(table, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,7 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         loss_: the loss, resolved; None after :meth:`load` of an estimator whose loss is a function.
         n_features_in_, feature_names_in_: as everywhere in scikit-learn.
         n_outputs_: columns of the target.
+        formula_: formulas of the target, found when they are first asked for.
     """
 
     target_scaling_: Scaling
@@ -148,17 +150,20 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
 
     @cached_property
     def formula_(self) -> Any:
-        """Candidate formulas of the fitted network, in units of the data: :class:`edgewise.interpret.Formula`.
+        """Candidate formulas of the target, in units of the data: :class:`edgewise.interpret.Formula`.
 
-        Found when it is first asked for, on the training data, from the network as it is: a small one that was trained
-        to a small error.  :func:`edgewise.interpret.discover` searches for the network too.
+        What :func:`edgewise.interpret.discover` finds on the training data (2000 rows of them, all of one weight) when
+        this is first asked for, in about a minute an output: small networks of its own are fitted, pruned, refined and
+        read.  ``model_`` has no part in it and stays as it is; ``edgewise.interpret.formula(estimator, (X, y))`` reads
+        that one.  The rows are kept until then.
 
         Raises ``NotFittedError`` before ``fit``, ``EdgewiseError`` for a loss whose outputs are not the target's mean,
-        and for an estimator that was read from a file, which holds no data: use
-        ``edgewise.interpret.formula(estimator, (X, y))``.
+        for data of which no formula can be found (fewer than 20 rows, a constant target), and for an estimator that
+        was read from a file, which holds no data.
         """
         check_is_fitted(self)
-        from edgewise.interpret import formula
+        from edgewise.interpret import discover
+        from edgewise.interpret.formulas import joined
 
         if isinstance(self.loss_, Poisson | Quantile):
             raise EdgewiseError(
@@ -169,9 +174,21 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         if not hasattr(self, "_data"):
             raise EdgewiseError(
                 "this estimator was read from a file, without the data that it was trained on.",
-                do="call edgewise.interpret.formula(estimator, (X, y)).",
+                do="call edgewise.interpret.discover(X, y), or formula(estimator, (X, y)) for its own network.",
             )
-        return formula(self, self._data)
+        X, y = self._data
+        names, seed = getattr(self, "feature_names_in_", None), self.random_state
+        outputs = ["y"] if y.shape[1] == 1 else [f"y{place + 1}" for place in range(y.shape[1])]
+        options: dict[str, Any] = {"features": None if names is None else list(map(str, names))}
+        options["seed"] = int(seed) % 2**31 if isinstance(seed, Integral) else 0
+        found = [discover(X, column, target=name, **options) for name, column in zip(outputs, y.T, strict=True)]
+        del self._data
+        return joined([each.formula for each in found])
+
+    def __dir__(self) -> list[str]:
+        # scikit-learn's own, and its picture of an estimator, ask for every attribute: that must not start the search
+        there = lambda name: name in vars(self) if name == "formula_" else hasattr(self, name)
+        return [name for name in object.__dir__(self) if there(name)]
 
     def _loss(self) -> Any:
         loss = resolve_loss(self.loss)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from edgewise.errors import require
-from edgewise.interpret.skeleton import Skeleton
+from edgewise.interpret.skeleton import Named, Skeleton
 from edgewise.nn.forms import Form
 
 __all__ = ["expressions", "simplest", "symbols"]
@@ -28,7 +28,8 @@ def expressions(skeleton: Skeleton, features: Sequence[str], *, short: bool = Tr
     every = symbols(features)
     h = [every[column] for column in skeleton.inputs]
     vector = skeleton.vector
-    value = lambda place: skeleton.exact.get(place, _number(sympy, float(vector[place]), place in skeleton.fixed))
+    exact = {place: _exact(sympy, number) for place, number in skeleton.exact.items()}
+    value = lambda place: exact.get(place, _number(sympy, float(vector[place]), place in skeleton.fixed))
     for layer, (bias, arities) in enumerate(zip(skeleton.biases, skeleton.arities, strict=True)):
         sums = [value(skeleton.bias_place(layer, j)) for j in range(len(bias))]
         for term in (term for term in skeleton.terms if term.layer == layer):
@@ -49,6 +50,13 @@ def simplest(expression: Any) -> Any:
     if sympy.count_ops(written[-1]) <= _TRIED:
         written += [sympy.powsimp(written[-1]), sympy.factor_terms(written[-1])]
     return min(written, key=sympy.count_ops)
+
+
+def _exact(sympy: Any, number: Named) -> Any:
+    fraction = sympy.Rational(number.fraction.numerator, number.fraction.denominator)
+    if number.kind == "root":
+        return number.sign * sympy.sqrt(fraction)
+    return number.sign * fraction * {"rational": 1, "pi": sympy.pi, "e": sympy.E}[number.kind]
 
 
 def _number(sympy: Any, value: float, chosen: bool) -> Any:

@@ -8,6 +8,7 @@ curve, and are polished by damped Gauss-Newton steps with Kaufman's approximatio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ __all__ = ["POINTS", "Curve", "FormFit", "canonical", "fit_forms", "value_and_sl
 POINTS = 200
 """Points that a curve is sampled at, evenly over its range."""
 
+_BLOCK = 1600  # arguments that a form is evaluated at together
 _STARTS = 8  # starts that are polished
 _STEPS = 30
 _CANCELS = 300.0  # terms of a fit may be larger than the curve by this; more is a limit of another form
@@ -72,15 +74,16 @@ def fit_forms(curve: Curve, forms: Sequence[Form]) -> list[FormFit]:
     variance = float(weight @ y**2)
     if not variance > 0:
         return []
-    slopes = np.stack([_best_starts(form, y, weight) for form in forms])  # [F, S, 2]
-    found, error = _polished(tuple(forms), slopes, u, y / np.sqrt(variance), weight)
+    _prepare(tuple(forms))
+    starts = np.stack([_best_starts(form, y, weight) for form in forms])  # [F, S, 2]
+    found, error = _polished(tuple(forms), starts, u, y / np.sqrt(variance), weight)
     with np.errstate(all="ignore"):
         fits = []
         for place, form in enumerate(forms):
             if not np.isfinite(error[place]):
                 continue
             b, c = found[place]
-            values = np.asarray(_values(form, b * u + c))
+            values = value_and_slope(form, b * u + c)[0]
             centred = values - weight @ values
             a = float(weight @ (centred * y) / (weight @ centred**2))
             d = float(weight @ (curve.y - a * values))
@@ -114,31 +117,36 @@ def canonical(form: Form, a: float, b: float, c: float, d: float) -> tuple[float
 
 
 @partial(jax.jit, static_argnums=0)
-def _value(form: Form, x: Any) -> Any:
-    return form(x)
-
-
-@partial(jax.jit, static_argnums=0)
-def _value_and_slope(form: Form, x: Any) -> Any:
+def _of_block(form: Form, x: Any) -> Any:
     return jax.jvp(form.function, (x,), (jnp.ones_like(x),))
 
 
-def _values(form: Form, x: np.ndarray) -> np.ndarray:
-    with jax.enable_x64(True):
-        return np.asarray(_value(form, jnp.asarray(x, jnp.float64)))
-
-
 def value_and_slope(form: Form, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f and f' in float64, NaN outside the domain."""
+    """f and f' in float64, NaN outside the domain.
+
+    They are computed for blocks of one length, so that a form is compiled once in a process, whatever the number of
+    samples: for curves, starts and whole networks.
+    """
+    flat = np.asarray(x, np.float64).ravel()
+    values, slopes = np.empty((2, *flat.shape))
     with jax.enable_x64(True):
-        value, slope = _value_and_slope(form, jnp.asarray(x, jnp.float64))
-        return np.asarray(value), np.asarray(slope)
+        for start in range(0, flat.size, _BLOCK):
+            block = part = flat[start : start + _BLOCK]
+            if part.size < _BLOCK:  # filled up with an argument that the function is asked for anyhow
+                block = np.full(_BLOCK, part[-1])
+                block[: part.size] = part
+            # an array of NumPy goes straight into the program; jnp.asarray takes five times as long
+            value, slope = _of_block(form, block)
+            values[start : start + _BLOCK] = np.asarray(value)[: part.size]
+            slopes[start : start + _BLOCK] = np.asarray(slope)[: part.size]
+    return values.reshape(x.shape), slopes.reshape(x.shape)
 
 
-@partial(jax.jit, static_argnums=0)
-def _all_values_and_slopes(forms: tuple[Form, ...], x: Any) -> Any:
-    pairs = [jax.jvp(form.function, (x[place],), (jnp.ones_like(x[place]),)) for place, form in enumerate(forms)]
-    return tuple(map(jnp.stack, zip(*pairs, strict=True)))
+@cache
+def _prepare(forms: tuple[Form, ...]) -> None:
+    """Compile two forms at a time: XLA leaves the interpreter to others meanwhile."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(_table, forms))
 
 
 @cache
@@ -147,7 +155,7 @@ def _table(form: Form) -> tuple[np.ndarray, np.ndarray]:
     ends = _argument_ranges(form)
     starts = np.stack([(ends[:, 1] - ends[:, 0]) / 2, (ends[:, 1] + ends[:, 0]) / 2], axis=1)
     u = np.linspace(-1, 1, POINTS)
-    values = _values(form, starts[:, :1] * u + starts[:, 1:])
+    values = value_and_slope(form, starts[:, :1] * u + starts[:, 1:])[0]
     usable = np.isfinite(values).all(axis=1) & (np.ptp(values, axis=1) > 0)
     return starts[usable], values[usable]
 
@@ -229,8 +237,8 @@ def _linearized(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """1 - R^2 ``[F, S]``, Gauss-Newton matrix ``[F, S, 2, 2]`` and right side ``[F, S, 2]`` at (b, c) ``[F, S, 2]``."""
     arguments = now[..., :1] * u + now[..., 1:]
-    with jax.enable_x64(True):
-        values, slopes = map(np.asarray, _all_values_and_slopes(forms, jnp.asarray(arguments, jnp.float64)))
+    pairs = [value_and_slope(form, arguments[place]) for place, form in enumerate(forms)]
+    values, slopes = map(np.stack, zip(*pairs, strict=True))
     centred = values - (values @ weight)[..., None]
     square = (centred**2) @ weight
     a = (centred @ (weight * y)) / square

@@ -18,7 +18,7 @@ from edgewise.interpret.skeleton import Skeleton
 from edgewise.interpret.snapping import settle, snap
 from edgewise.interpret.symbolic import symbolized, targets_of
 
-__all__ = ["Candidate", "Formula", "formula", "output_names", "raw", "scaled_skeleton", "tabled"]
+__all__ = ["Candidate", "Formula", "formula", "joined", "output_names", "raw", "scaled_skeleton", "tabled"]
 
 _AGREES = 1e-6  # of the outputs' standard deviation: how far a printed formula may be from its network
 _DIGITS = 4
@@ -203,6 +203,34 @@ def tabled(
         raise failure or EdgewiseError("no formula is finite on the held-out data.", do="pass other forms.")
     scored = [criterion(row.error, float(row.complexity), y.size) for row in front]
     return Formula(tuple(front), int(np.argmin(scored)), tuple(features), tuple(outputs))
+
+
+def joined(formulas: Sequence[Formula]) -> Formula:
+    """One table of the tables of single outputs.
+
+    It starts with the simplest row of each; the output that is then the worst gets its next row, and so on to the
+    last ones.  The picked rows of all make up a row too, which is picked.
+    """
+    if len(formulas) == 1:
+        return formulas[0]
+    places = [0] * len(formulas)
+    met, picked = [tuple(places)], tuple(each.picked for each in formulas)
+    while open_ones := [k for k, each in enumerate(formulas) if places[k] + 1 < len(each.rows)]:
+        places[max(open_ones, key=lambda k: formulas[k].rows[places[k]].error)] += 1
+        met.append(tuple(places))
+    rows = [_together([each.rows[place] for each, place in zip(formulas, chosen, strict=True)]) for chosen in met]
+    together = _together([each.rows[each.picked] for each in formulas])
+    if picked not in met:
+        rows.append(together)
+    rows.sort(key=lambda row: row.complexity)
+    outputs = tuple(name for each in formulas for name in each.outputs)
+    return Formula(tuple(rows), rows.index(together), formulas[0].features, outputs)
+
+
+def _together(rows: Sequence[Candidate]) -> Candidate:
+    expressions = tuple(expression for row in rows for expression in row.expressions)
+    error = float(np.sqrt(np.mean([row.error**2 for row in rows])))
+    return Candidate(expressions, sum(row.complexity for row in rows), error, max(row.check for row in rows))
 
 
 def raw(model: Any, network: Any, data: Any) -> tuple[np.ndarray, np.ndarray, Skeleton]:

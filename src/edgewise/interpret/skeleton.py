@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -20,7 +21,7 @@ from edgewise.interpret.observing import Activity, arities_of, numeric, sampled
 from edgewise.models import KAN
 from edgewise.nn.forms import Form, form_named
 
-__all__ = ["Sampled", "Skeleton", "Term", "cost"]
+__all__ = ["Named", "Sampled", "Skeleton", "Term", "cost"]
 
 _SAMPLES = 512  # points of a sampled curve
 _MARGIN = 0.05  # of the range of the data, on either side
@@ -28,6 +29,19 @@ _SLACK = 1e-9  # rounding that an argument may be outside its form's domain
 _FITTING = 0.2  # the same while constants are fitted
 _INSIDE = 1e-14  # of the domain, where arguments outside are taken to be
 _HUGE = 1e6  # residual where a form is not defined: no step leads there
+
+
+class Named(NamedTuple):
+    """A number with a name.
+
+    Attributes:
+        kind: "rational" is the fraction itself, "pi" and "e" are multiples, "root" is its square root.
+        fraction, sign: the sign is 1 or -1, and multiplied.
+    """
+
+    kind: str
+    fraction: Fraction
+    sign: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +97,7 @@ class Skeleton:
         arities: numbers of factors of the product nodes after each layer.
         biases: ``[n_out]`` a layer.
         terms: one for each edge that is there, layer by layer.
-        exact: constants that are numbers with a name, by their place in ``vector``: SymPy's 1/2, pi.
+        exact: constants that are numbers with a name, by their place in ``vector``.
         fixed: places of the constants that are not fitted.
     """
 
@@ -91,7 +105,7 @@ class Skeleton:
     arities: list[tuple[int, ...]]
     biases: list[np.ndarray]
     terms: list[Term]
-    exact: dict[int, Any] = field(default_factory=dict)
+    exact: dict[int, Named] = field(default_factory=dict)
     fixed: set[int] = field(default_factory=set)
 
     @classmethod

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from fractions import Fraction
 from functools import cache
 from math import e, pi, sqrt
-from typing import Any
 
 import numpy as np
 
-from edgewise.errors import require
 from edgewise.interpret.fitting import canonical
-from edgewise.interpret.skeleton import Skeleton, Term
+from edgewise.interpret.skeleton import Named, Skeleton, Term
 from edgewise.nn.forms import Form
 
 __all__ = ["settle", "snap"]
@@ -191,47 +189,37 @@ def _distance(value: float) -> float:
     return abs(best[0] - value) / max(1.0, abs(value))
 
 
-def _candidates(value: float) -> Iterator[tuple[float, Any]]:
+def _candidates(value: float) -> Iterator[tuple[float, Named]]:
     """Named numbers near ``value``, the simplest first, four at most."""
     if not np.isfinite(value):
         return
     near = [named for named in _named() if abs(named[0] - value) <= _NEAR * max(1.0, abs(value))]
     if abs(value) > 12:
-        near = [(float(round(value)), ("rational", Fraction(round(value)), 1))]
+        near = [(float(round(value)), Named("rational", Fraction(round(value)), 1))]
     scored = sorted(near, key=lambda named: abs(named[0] - value) / max(1.0, abs(value)) + 2e-3 * _size(named[1]))
-    for number, description in scored[:4]:
-        yield number, _sympy(description)
+    yield from scored[:4]
 
 
-def _size(description: tuple[str, Fraction, int]) -> float:
+def _size(description: Named) -> float:
     """How much there is to say: of 0 and 1 little, of 7/12 pi much."""
     kind, fraction, _ = description
     return fraction.denominator + abs(fraction.numerator) / 4 + {"rational": 0, "pi": 2, "e": 4, "root": 3}[kind]
 
 
 @cache
-def _named() -> list[tuple[float, tuple[str, Fraction, int]]]:
-    """Numbers and what they are: (kind, fraction, sign)."""
-    found: dict[float, tuple[str, Fraction, int]] = {}
+def _named() -> list[tuple[float, Named]]:
+    """Numbers and what they are."""
+    found: dict[float, Named] = {}
     rationals = {Fraction(n, d) for d in (1, 2, 3, 4, 5, 6, 8, 10) for n in range(0, 12 * d + 1) if n <= 24}
     rationals |= {Fraction(n, 100) for n in range(0, 100)}
     simple = {Fraction(n, d) for d in (1, 2, 3, 4, 6) for n in range(1, 13)}
     for sign in (1, -1):
         for fraction in sorted(rationals, key=lambda f: f.denominator):
-            found.setdefault(sign * float(fraction), ("rational", fraction, sign))
+            found.setdefault(sign * float(fraction), Named("rational", fraction, sign))
         for fraction in sorted(simple, key=lambda f: f.denominator):
-            found.setdefault(sign * float(fraction) * pi, ("pi", fraction, sign))
+            found.setdefault(sign * float(fraction) * pi, Named("pi", fraction, sign))
         for fraction in (Fraction(1), Fraction(2), Fraction(1, 2)):
-            found.setdefault(sign * float(fraction) * e, ("e", fraction, sign))
+            found.setdefault(sign * float(fraction) * e, Named("e", fraction, sign))
         for fraction in (Fraction(1, 2), Fraction(2), Fraction(3), Fraction(1, 3), Fraction(5), Fraction(3, 2)):
-            found.setdefault(sign * sqrt(fraction), ("root", fraction, sign))
+            found.setdefault(sign * sqrt(fraction), Named("root", fraction, sign))
     return list(found.items())
-
-
-def _sympy(description: tuple[str, Fraction, int]) -> Any:
-    sympy: Any = require("sympy", "symbolic")
-    kind, fraction, sign = description
-    number = sympy.Rational(fraction.numerator, fraction.denominator)
-    if kind == "root":
-        return sign * sympy.sqrt(number)
-    return sign * number * {"rational": 1, "pi": sympy.pi, "e": sympy.E}[kind]
