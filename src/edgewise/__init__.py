@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgewise.errors import EdgewiseError
 
 if TYPE_CHECKING:
-    from edgewise import bases, compat, datasets, init, interpret, models, nn, refine, study, testing, training
+    from edgewise import bases, compat, datasets, init, interpret, models, nn, physics, refine, study, testing, training
     from edgewise.bases import (
         RBF,
         RSWAF,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         ConvKAN,
         DeepONet,
         GroupRationalKAN,
+        SeparableKAN,
         Transformed,
         count_parameters,
     )
@@ -67,6 +68,7 @@ __all__ = [
     "PeriodicEmbedding",
     "Rational",
     "ReLUBump",
+    "SeparableKAN",
     "Sine",
     "Transformed",
     "Wavelet",
@@ -81,6 +83,7 @@ __all__ = [
     "load_model",
     "models",
     "nn",
+    "physics",
     "refine",
     "save_model",
     "study",
@@ -97,6 +100,7 @@ _HOMES = {
     "KAN": "models",
     "KKAN": "models",
     "RGAKAN": "models",
+    "SeparableKAN": "models",
     "Transformed": "models",
     "count_parameters": "models",
     "FourierFeatures": "nn",
@@ -109,7 +113,10 @@ _HOMES = {
     "load_model": "training",
     "save_model": "training",
 }
-_ROOMS = ("bases", "compat", "datasets", "init", "interpret", "models", "nn", "refine", "study", "testing", "training")
+_ROOMS = (
+    "bases", "compat", "datasets", "init", "interpret", "models", "nn", "physics", "refine", "study", "testing",
+    "training",
+)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from edgewise.models.group_rational import GroupRational, GroupRationalKAN
 from edgewise.models.kan import KAN, count_parameters
 from edgewise.models.kkan import KKAN
 from edgewise.models.rga import RGAKAN
+from edgewise.models.separable import SeparableKAN
 
 __all__ = [
     "KAN",
@@ -20,6 +21,7 @@ __all__ = [
     "DeepONet",
     "GroupRational",
     "GroupRationalKAN",
+    "SeparableKAN",
     "Transformed",
     "count_parameters",
 ]

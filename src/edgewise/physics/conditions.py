@@ -1,0 +1,295 @@
+"""What a solution has to satisfy besides its equation: on the boundary, at the start, at measured points."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from edgewise.errors import CheckedKeywords, DataError, EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.physics.geometry import Geometry
+from edgewise.physics.operators import derivative, grad
+
+__all__ = ["Condition", "Data", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "values_of"]
+
+Samples = dict[str, np.ndarray]
+"""Arrays with one row a point: ``x`` ``[n, d]``, and what else the residual of a condition needs there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Condition(CheckedKeywords, ABC):
+    """A condition: where it is asked, and by how much a function misses it.
+
+    ``on`` is a part of the boundary by name, or a function of boundary points ``[n, d]`` that returns which it holds
+    on, bool ``[n]``.  ``outputs`` are the components of u that it is about; None is all.  ``hard`` says whether the
+    trial function is built so that it holds exactly: True, False, or None for where that is possible.
+    """
+
+    on: Any = "boundary"
+    outputs: tuple[int, ...] | None = None
+    hard: bool | None = None
+
+    kind: ClassVar[str] = "condition"
+    can_be_hard: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """What its term in the loss is called."""
+        return f"{self.kind} on {self.on}" if isinstance(self.on, str) else f"{self.kind} on {_called(self.on)}"
+
+    @abstractmethod
+    def samples(self, domain: Geometry, n: int, method: str, seed: int) -> Samples:
+        """``n`` points where it is asked, and what is asked there, float64."""
+
+    @abstractmethod
+    def residual(self, u: Callable[[Array], Array], samples: Mapping[str, Array]) -> Array:
+        """``[n, k]``: 0 where u ``[n, d] -> [n, m]`` satisfies the condition."""
+
+    def check(self, domain: Geometry) -> None:
+        """Raise ``EdgewiseError`` where the condition does not fit the domain."""
+        self._points(domain, 4, "sobol", 0)
+
+    def _points(self, domain: Geometry, n: int, method: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Points and outward normals on the part of the boundary."""
+        if isinstance(self.on, str):
+            return domain.boundary(n, self.on, method, seed)
+        wanted, kept = n, np.zeros(0, bool)
+        for _ in range(10):
+            points, normals = domain.boundary(wanted, "boundary", method, seed)
+            kept = np.asarray(self.on(points), bool)
+            if kept.shape != (len(points),):
+                raise ShapeError(
+                    f"{self.kind}: on(points) has shape {kept.shape} for {len(points)} points.",
+                    do="return one truth value a point: lambda x: x[:, 0] < 0.5.",
+                )
+            if kept.sum() >= n:
+                return points[kept][:n], normals[kept][:n]
+            wanted *= 4
+        raise EdgewiseError(
+            f"{self.kind}: the condition does not touch the boundary of {domain}.",
+            f"of {wanted // 4} points on it, 'on' takes {int(kept.sum())}.",
+            f"pass the name of a part ({', '.join(domain.parts)}), or a function true on some of the boundary.",
+        )
+
+    def _of(self, values: Array) -> Array:
+        return values if self.outputs is None else values[:, jnp.asarray(self.outputs)]
+
+
+@dataclass(frozen=True, eq=False)
+class Dirichlet(Condition):
+    """u = ``value`` on the boundary: a number, one for each output, or a function of points ``[n, d] -> [n, m]``."""
+
+    value: Any = 0.0
+
+    kind: ClassVar[str] = "value"
+    can_be_hard: ClassVar[bool] = True
+
+    def samples(self, domain, n, method, seed):
+        x, _ = self._points(domain, n, method, seed)
+        return {"x": x, "target": values_of(self.value, x)}
+
+    def residual(self, u, samples):
+        return self._of(u(samples["x"])) - samples["target"]
+
+
+@dataclass(frozen=True, eq=False)
+class Initial(Condition):
+    """The state at the first moment, or its first time derivative where ``order`` is 1; ``value`` as in Dirichlet."""
+
+    value: Any = 0.0
+    order: int = 0
+    on: Any = "initial"
+
+    kind: ClassVar[str] = "start"
+    can_be_hard: ClassVar[bool] = True
+
+    def __post_init__(self):
+        check_count("Initial: order", self.order, 0)
+
+    @property
+    def name(self):
+        return "initial" if not self.order else f"initial, derivative {self.order}"
+
+    def samples(self, domain, n, method, seed):
+        x, _ = self._points(domain, n, method, seed)
+        return {"x": x, "target": values_of(self.value, x)}
+
+    def residual(self, u, samples):
+        x = samples["x"]
+        values = u(x) if not self.order else derivative(u, x, *(0,) * self.order)
+        return self._of(values) - samples["target"]
+
+
+@dataclass(frozen=True, eq=False)
+class Robin(Condition):
+    """``a`` u + ``b`` du/dn = ``value`` with the outward normal n; a and b are numbers."""
+
+    value: Any = 0.0
+    a: float = 1.0
+    b: float = 1.0
+
+    kind: ClassVar[str] = "Robin"
+
+    def samples(self, domain, n, method, seed):
+        x, normal = self._points(domain, n, method, seed)
+        return {"x": x, "normal": normal, "target": values_of(self.value, x)}
+
+    def residual(self, u, samples):
+        x, normal = samples["x"], samples["normal"]
+        slope = jnp.sum(grad(u, x) * normal[:, None, :], axis=-1)
+        total = self.b * slope if self.a == 0 else self.a * u(x) + self.b * slope
+        return self._of(total) - samples["target"]
+
+
+@dataclass(frozen=True, eq=False)
+class Neumann(Robin):
+    """du/dn = ``value`` with the outward normal n."""
+
+    a: float = 0.0
+
+    kind: ClassVar[str] = "slope"
+
+
+@dataclass(frozen=True, eq=False)
+class Periodic(Condition):
+    """u and its derivatives up to ``order`` agree at both ends of a coordinate, given by name or number.
+
+    As a hard condition, the network gets the cosine and the sine of the coordinate: all derivatives agree.
+    """
+
+    axis: Any = "x"
+    order: int = 1
+
+    kind: ClassVar[str] = "periodic"
+    can_be_hard: ClassVar[bool] = True
+
+    @property
+    def name(self):
+        return f"periodic in {self.axis}"
+
+    def column(self, domain: Geometry) -> int:
+        """The number of the coordinate."""
+        names = list(domain.names)
+        if isinstance(self.axis, str):
+            check_choice("coordinate", self.axis, names)
+            return names.index(self.axis)
+        if not isinstance(self.axis, int) or not 0 <= self.axis < domain.dim:
+            raise EdgewiseError(
+                f"Periodic: axis={self.axis!r} is no coordinate of {domain}.", do=f"pass one of {names}."
+            )
+        return self.axis
+
+    def check(self, domain):
+        self.column(domain)
+
+    def samples(self, domain, n, method, seed):
+        axis = self.column(domain)
+        x = domain.interior(n, method, seed)
+        low, high = domain.bounds[axis]
+        x[:, axis], across = low, x.copy()
+        across[:, axis] = high
+        if not (domain.on(x).all() and domain.on(across).all()):
+            raise EdgewiseError(
+                f"Periodic: {domain} has no opposite sides along {domain.names[axis]!r}.",
+                "its two ends must be alike, as those of an interval or a box are.",
+                "leave the condition out, or take a Box.",
+            )
+        return {"x": x, "across": across, "axis": np.full((n, 1), float(axis))}
+
+    def residual(self, u, samples):
+        x, across = samples["x"], samples["across"]
+        step = jnp.where(jnp.arange(x.shape[1]) == samples["axis"], 1.0, 0.0).astype(x.dtype)
+        jumps = []
+        for order in range(self.order + 1):
+            along = _along(u, step, order)
+            jumps.append(self._of(along(across) - along(x)))
+        return jnp.concatenate(jumps, axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Data(Condition):
+    """Measured values: u = ``values`` ``[n, k]`` at ``points`` ``[n, d]``, with Gaussian errors of one size.
+
+    ``noise`` is their standard deviation, where it is known.
+    """
+
+    points: Any = None
+    values: Any = None
+    noise: float | None = None
+    on: Any = ""
+
+    kind: ClassVar[str] = "data"
+
+    def __post_init__(self):
+        x, y = (np.array(part, np.float64) for part in (self.points, self.values))
+        y = y[:, None] if y.ndim == 1 else y
+        if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
+            raise ShapeError(
+                f"Data: points of shape {x.shape} and values of shape {y.shape}.",
+                do="pass points [n, d] and values [n, k], one row a measurement.",
+            )
+        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+            raise DataError("Data: points or values that are not finite.", do="leave such rows out.")
+        object.__setattr__(self, "points", x)
+        object.__setattr__(self, "values", y)
+
+    @property
+    def name(self):
+        return "data"
+
+    def check(self, domain):
+        inside = domain.contains(self.points)
+        if not inside.all():
+            row = int(np.flatnonzero(~inside)[0])
+            raise DataError(
+                f"Data: {int((~inside).sum())} of {len(inside)} points lie outside {domain}, the first in row {row}: "
+                f"{self.points[row].tolist()}.",
+                "the equation holds inside the domain only.",
+                "enlarge the domain, or leave those rows out: keep = domain.contains(points).",
+            )
+
+    def samples(self, domain, n, method, seed):
+        return {"x": self.points, "target": self.values}
+
+    def residual(self, u, samples):
+        return self._of(u(samples["x"])) - samples["target"]
+
+
+def values_of(value: Any, x: np.ndarray) -> np.ndarray:
+    """A number, one for each output, or a function of points, at points ``[n, d]``: float64 ``[n, k]``."""
+    if callable(value):
+        with jax.enable_x64(True):
+            found = np.asarray(value(jnp.asarray(x, jnp.float64)), np.float64)
+        if found.ndim != 2 or len(found) != len(x):
+            raise ShapeError(
+                f"the values of a condition have shape {found.shape} at {len(x)} points.",
+                "they are [n, k]: one column for each output.",
+                "return say jnp.sin(x[:, 1:2]), which keeps the column.",
+            )
+    else:
+        found = np.tile(np.atleast_1d(np.asarray(value, np.float64)), (len(x), 1))
+    if not np.isfinite(found).all():
+        raise DataError("a condition asks for values that are not finite.", do="look at its value on the boundary.")
+    return found
+
+
+def _along(u: Callable[[Array], Array], step: Array, order: int) -> Callable[[Array], Array]:
+    """The derivative of an ``order`` along ``step``, a row for each point."""
+    for _ in range(order):
+        u = partial(_slope, u, step)
+    return u
+
+
+def _slope(u, step, x):
+    return jax.jvp(u, (x,), (step,))[1]
+
+
+def _called(function: Any) -> str:
+    return getattr(function, "__name__", type(function).__name__).replace("<lambda>", "part")

@@ -1,0 +1,165 @@
+"""A differential equation on a domain, with its conditions, its unknown numbers and what is known of its solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from edgewise.errors import CheckedKeywords, DataError, EdgewiseError, ShapeError, check_count
+from edgewise.physics.conditions import Condition, Initial
+from edgewise.physics.geometry import Geometry, TimeSpace
+from edgewise.physics.reference import Reference
+
+__all__ = ["Problem"]
+
+_LOOKED_AT = 8  # points of a problem that is checked
+
+
+@dataclass(frozen=True, eq=False)
+class Problem(CheckedKeywords):
+    """residual(u, x) = 0 on a domain, with conditions.
+
+    Args:
+        domain: where; of a :class:`~edgewise.physics.geometry.TimeSpace`, coordinate 0 is time.
+        residual: ``(u, x)``, or ``(u, x, p)`` where there are unknown ``parameters``: u is a function from points
+            ``[n, d]`` to ``[n, m]``, x are points, p maps the names of parameters to numbers. Returns ``[n, k]``, one
+            column for each of k equations: 0 where they hold. Derivatives by :mod:`edgewise.physics.operators`.
+        conditions: at the start, on the boundary, at measured points.
+        n_out: m, number of components of u.
+        parameters: numbers in the equation that are to be found, by name, with a first guess each.
+        reference: a function of no arguments that returns a :class:`~edgewise.physics.reference.Reference` to score by.
+        truth: the parameters' true values, where they are known.
+        transform: ``(x, y) -> u``, from the network's output y ``[n, m]``, for what is to hold exactly besides.
+        name: for tables and reports.
+        source: where the statement is from.
+
+    Raises:
+        EdgewiseError: for a residual of the wrong shape, one that is not finite for a smooth u, one that does not use a
+            parameter; for a condition that does not touch the boundary; for data outside the domain.
+
+    >>> def equation(u, x):
+    ...     return time_derivative(u, x) - 0.1 * laplacian(u, x, axes=(1,))
+    >>> heat = Problem(TimeSpace((0.0, 1.0), Interval(0.0, 1.0)), equation,
+    ...                [Initial(value=lambda x: jnp.sin(jnp.pi * x[:, 1:])), Dirichlet(value=0.0)])
+    """
+
+    domain: Geometry
+    residual: Callable[..., Any]
+    conditions: Sequence[Condition] = ()
+    n_out: int = 1
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    reference: Callable[[], Reference] | None = None
+    truth: Mapping[str, float] = field(default_factory=dict)
+    transform: Callable[[Any, Any], Any] | None = None
+    name: str = "problem"
+    source: str = ""
+
+    def __post_init__(self):
+        if not isinstance(self.domain, Geometry):
+            raise EdgewiseError(f"domain={self.domain!r} is no geometry.", do="pass say Interval(-1.0, 1.0).")
+        check_count("Problem: n_out", self.n_out)
+        object.__setattr__(self, "conditions", tuple(self.conditions))
+        for name in ("parameters", "truth"):
+            numbers = {key: float(value) for key, value in dict(getattr(self, name)).items()}
+            object.__setattr__(self, name, MappingProxyType(numbers))
+        for condition in self.conditions:
+            if not isinstance(condition, Condition):
+                raise EdgewiseError(f"{condition!r} is no condition.", do="pass say Dirichlet(value=0.0).")
+            self._check_condition(condition)
+        self._check_residual()
+
+    @property
+    def time(self) -> tuple[float, float] | None:
+        """First and last moment, where coordinate 0 is time."""
+        timed = isinstance(self.domain, TimeSpace) or self.domain.names[0] == "t"
+        return tuple(self.domain.bounds[0].tolist()) if timed else None
+
+    def residuals(self, u: Callable[[Any], Any], x: Any, parameters: Mapping[str, Any] | None = None) -> Any:
+        """The residual ``[n, k]`` of u ``[n, d] -> [n, m]`` at points ``[n, d]``."""
+        if not self.parameters:
+            return self.residual(u, x)
+        return self.residual(u, x, self.parameters if parameters is None else parameters)
+
+    def _check_condition(self, condition: Condition) -> None:
+        if isinstance(condition, Initial) and self.time is None:
+            raise EdgewiseError(
+                f"an initial condition, but {self.domain} has no time.",
+                do="take TimeSpace((0.0, 1.0), space), or Interval(0.0, 1.0, name='t').",
+            )
+        if condition.outputs is not None and not set(condition.outputs) <= set(range(self.n_out)):
+            raise EdgewiseError(
+                f"{condition.name}: outputs={condition.outputs} of a problem with {self.n_out}.",
+                do=f"pass numbers from 0 to {self.n_out - 1}, or another n_out.",
+            )
+        condition.check(self.domain)
+        samples = condition.samples(self.domain, 2, "sobol", 0)
+        if "target" not in samples:
+            return
+        wanted = self.n_out if condition.outputs is None else len(condition.outputs)
+        found = samples["target"].shape[1]
+        if found not in (1, wanted):
+            raise ShapeError(
+                f"{condition.name}: values for {found} outputs, where u has {wanted}.",
+                do="pass one value for each output, or outputs=(0,) to say which.",
+            )
+
+    def _check_residual(self) -> None:
+        """Try it on a smooth u, with derivatives of all orders that are not zero."""
+        taken = signature(self.residual).parameters.values()
+        positional = [p for p in taken if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+        count = 3 if self.parameters else 2
+        if len(positional) != count and not any(p.kind is Parameter.VAR_POSITIONAL for p in taken):
+            names = "(u, x, p)" if self.parameters else "(u, x)"
+            raise EdgewiseError(
+                f"the residual takes {len(positional)} arguments, and is called with {names}.",
+                "p are the unknown parameters, which there are." if self.parameters else "there are no parameters.",
+                f"write it as a function of {names}.",
+            )
+        x, names = self.domain.interior(_LOOKED_AT), list(self.parameters)
+        slopes = np.linspace(0.3, 0.7, self.domain.dim * self.n_out).reshape(self.domain.dim, self.n_out)
+        with jax.enable_x64(True):
+            points, smooth = jnp.asarray(x), jnp.asarray(slopes)
+            u = lambda x: jnp.sin(x @ smooth + 0.4) + 1.5
+            of = lambda values: self.residuals(u, points, dict(zip(names, values, strict=True)))
+            guess = jnp.asarray([self.parameters[name] for name in names])
+            found = of(guess)
+            self._check_values(found)
+            if names:
+                used = np.abs(np.asarray(jax.jacfwd(of)(guess))).max((0, 1))
+                unused = [name for name, size in zip(names, used, strict=True) if size == 0]
+                if unused:
+                    raise EdgewiseError(
+                        f"the residual never uses the parameter {unused[0]!r}.",
+                        "nothing would tell its value.",
+                        f"use p[{unused[0]!r}] in the residual, or leave it out of parameters.",
+                    )
+
+    def _check_values(self, found: Any) -> None:
+        shape = np.shape(found)
+        if len(shape) != 2 or shape[0] != _LOOKED_AT:
+            raise ShapeError(
+                f"the residual has shape {shape} at {_LOOKED_AT} points.",
+                "it is [n, k], one row for each point and one column for each equation; [n] beside [n, 1] would "
+                "broadcast to [n, n].",
+                "keep columns: u(x)[:, 0:1], x[:, 1:2], and join equations by jnp.concatenate([...], axis=1).",
+            )
+        if not np.isfinite(np.asarray(found)).all():
+            row = int(np.flatnonzero(~np.isfinite(np.asarray(found)).all(1))[0])
+            raise DataError(
+                f"the residual is not finite at {self.domain.interior(_LOOKED_AT)[row].tolist()}.",
+                "it was tried on a smooth u with values between 0.5 and 2.5.",
+                "look for a division by zero, or a root or logarithm of a negative number.",
+            )
+
+    def __repr__(self) -> str:
+        unknown = f", unknown {', '.join(self.parameters)}" if self.parameters else ""
+        return f"Problem({self.name!r} on {self.domain}, {len(self.conditions)} conditions{unknown})"
+
+    __str__ = __repr__

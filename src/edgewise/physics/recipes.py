@@ -1,0 +1,134 @@
+"""Settings that solve the built-in problems: the network, the points, the steps.
+
+All are separable networks trained by Levenberg-Marquardt: each coordinate has the basis that suits it, and grids are
+dense where the solution is steep.  ``benchmarks/pde.py`` records how accurate they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from edgewise.bases import Basis, BSpline, Chebyshev, Fourier
+from edgewise.models import SeparableKAN
+from edgewise.physics.geometry import graded
+from edgewise.physics.problem import Problem
+from edgewise.physics.solution import Solution
+from edgewise.physics.solve import solve
+from edgewise.refine import adapt
+
+__all__ = ["RECIPES", "Recipe", "recipe_of"]
+
+_PLACED = 4096  # points that knots follow
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to solve a problem.
+
+    Attributes:
+        bases: one for each coordinate.
+        rank: terms of the separable network.
+        points: of the equation.
+        steps: of Levenberg-Marquardt.
+        densities: of knots, for coordinates by name (see :func:`edgewise.physics.geometry.graded`); half of the points
+            are as dense, half are even.
+        options: further arguments of :func:`edgewise.physics.solve`.
+    """
+
+    bases: tuple[Basis, ...]
+    rank: int
+    points: int = 2000
+    steps: int = 100
+    densities: Mapping[str, Callable[[np.ndarray], Any]] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def model(self, problem: Problem, seed: int = 0) -> nnx.Module:
+        """The network, freshly drawn."""
+        model = SeparableKAN(self.bases, problem.n_out, rank=self.rank, rngs=nnx.Rngs(seed))
+        if self.densities:
+            x = graded(problem.domain, _PLACED, self.densities)
+            low, high = problem.domain.bounds.T
+            adapt(model, (2 * (x - low) / (high - low) - 1).astype(np.float32), adaptivity=0.99)
+        return model
+
+    def settings(self, problem: Problem, seed: int = 0) -> dict[str, Any]:
+        """The arguments of ``solve`` beside problem and model."""
+        settings: dict[str, Any] = {"seed": seed, "points": self.points, "steps": self.steps}
+        if self.densities:
+            halves = {name: _half_even(problem, name, density) for name, density in self.densities.items()}
+            settings["points"] = graded(problem.domain, self.points, halves, seed=seed)
+        settings |= self.options
+        if "points" in self.options:
+            settings["points"] = {"equation": self.points, **self.options["points"]}
+        return settings
+
+    def solve(self, problem: Problem, seed: int = 0, **changes: Any) -> Solution:
+        """The problem, solved; ``changes`` replace single arguments of ``solve``."""
+        return solve(problem, self.model(problem, seed), **self.settings(problem, seed) | changes)
+
+
+def recipe_of(name: str) -> Recipe:
+    """The recipe of a problem by its name; one that suits smooth solutions where it has none of its own."""
+    return RECIPES.get(name, Recipe((_polynomials(20),) * 2, rank=8, points=3000, steps=150))
+
+
+def _half_even(problem: Problem, name: str, density: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
+    low, high = problem.domain.bounds[problem.domain.names.index(name)]
+    mean = np.mean(density(np.linspace(low, high, _PLACED)))
+    return lambda x: density(x) + mean
+
+
+def _polynomials(degree: int) -> Chebyshev:
+    return Chebyshev(degree, squash=None)
+
+
+def _splines(intervals: int) -> BSpline:
+    return BSpline(5, intervals, knots="free")
+
+
+def _shock(x: np.ndarray) -> np.ndarray:
+    return 1 / np.hypot(x, 0.005)
+
+
+def _while_it_forms(t: np.ndarray) -> np.ndarray:
+    return 1 + 8 * np.exp(-(((t - 0.33) / 0.1) ** 2))
+
+
+def _interfaces(x: np.ndarray) -> np.ndarray:
+    return 1 + 25 * np.exp(-(((np.abs(x) - 0.5) / 0.03) ** 2)) + 8 * np.exp((np.abs(x) - 1) / 0.02)
+
+
+def _beginning(t: np.ndarray) -> np.ndarray:
+    return 1 + 4 * np.exp(-t / 0.05)
+
+
+# a basis that is periodic itself: nothing to build in, and the term of the loss is 0 at its few points
+_BY_ITSELF = {"hard": {"periodic in x": False}, "points": {"periodic in x": 8}}
+
+_SMOOTH = Recipe((_polynomials(10),) * 2, rank=3, points=800, steps=60)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {
+        "diffusion": _SMOOTH,
+        "inverse-diffusion": _SMOOTH,
+        "poisson": Recipe((_polynomials(22),) * 2, rank=3, points=2500, steps=80),
+        "helmholtz": Recipe((_polynomials(26),) * 2, rank=3, points=3000, steps=100),
+        "advection": Recipe(
+            (_polynomials(36), Fourier(2, period=2.0)), rank=4, points=1500, steps=80, options=_BY_ITSELF
+        ),
+        "burgers": Recipe(
+            (_splines(36), _splines(60)), rank=14, points=6000, steps=120,
+            densities={"x": _shock, "t": _while_it_forms},
+        ),
+        "allen-cahn": Recipe(
+            (_splines(24), _splines(100)), rank=12, points=7000, steps=120,
+            densities={"x": _interfaces, "t": _beginning}, options={"hard": {"periodic in x": False}},
+        ),
+    }
+)  # fmt: skip

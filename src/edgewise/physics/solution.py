@@ -1,0 +1,176 @@
+"""What ``solve`` gives back: a function, what it misses, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from edgewise.errors import DataError, EdgewiseError
+from edgewise.nn import count_parameters
+from edgewise.physics.estimates import Estimate, estimates
+from edgewise.physics.loss import ResidualLoss
+from edgewise.physics.problem import Problem
+from edgewise.physics.reference import Reference
+from edgewise.physics.trial import Trial
+from edgewise.training import FitResult, History
+
+__all__ = ["Solution", "Window"]
+
+_ROWS = 16_384  # points evaluated at once
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of time, what was trained on it, and how."""
+
+    stretch: tuple[float, float]
+    trial: Trial
+    loss: ResidualLoss
+    result: FitResult
+
+
+@dataclass(frozen=True)
+class Solution:
+    """``solution(x)``: u ``[n, m]``, float64, at points ``[n, d]``.
+
+    Attributes:
+        problem: what was solved.
+        windows: stretches of time, one for all where there is one.
+        seconds: wall time, compilation included.
+    """
+
+    problem: Problem
+    windows: tuple[Window, ...]
+    seconds: float
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """u at ``x`` ``[n, d]``; raises ``DataError`` for points outside the domain."""
+        return self._map(_values, self._checked(x), self.problem.n_out)
+
+    def residual(self, x: Any) -> np.ndarray:
+        """By how much the equation is missed at ``x`` ``[n, d]``: ``[n, k]``."""
+        return self._map(_residuals, self._checked(x), None)
+
+    def error(self, reference: Reference | None = None) -> float:
+        """Relative L2 distance to a reference, the problem's own by default; float64.
+
+        Raises ``EdgewiseError`` where there is none.
+        """
+        reference = self.reference if reference is None else reference
+        return reference.relative_l2(self(reference.points))
+
+    @property
+    def reference(self) -> Reference:
+        """The problem's reference; raises ``EdgewiseError`` where it has none."""
+        if self.problem.reference is None:
+            raise EdgewiseError(
+                f"{self.problem.name} has no reference solution.", do="pass one: solution.error(Reference(...))."
+            )
+        return self.problem.reference()
+
+    @property
+    def parameters(self) -> dict[str, Estimate]:
+        """The equation's unknown parameters, each with its standard error and 95 % interval."""
+        window = self.windows[-1]
+        with jax.enable_x64(True):
+            return estimates(window.trial, window.loss) if self.problem.parameters else {}
+
+    @property
+    def model(self) -> nnx.Module:
+        """The trained network, of the last window where there are several, in the precision of the computation."""
+        return self.windows[-1].trial.network
+
+    @property
+    def history(self) -> History:
+        """What was recorded; of the last window where there are several."""
+        return self.windows[-1].result.history
+
+    @property
+    def steps(self) -> int:
+        """Steps of all windows together."""
+        return sum(window.result.step for window in self.windows)
+
+    @property
+    def n_parameters(self) -> int:
+        """Trained numbers of all windows together."""
+        return sum(count_parameters(window.trial) for window in self.windows)
+
+    def plot(self, *, reference: Reference | None = None) -> Any:
+        """A figure of u, of its error where there is a reference, and of the residual; matplotlib."""
+        from edgewise.physics.plots import plot_solution
+
+        return plot_solution(self, reference)
+
+    def report(self, folder: str | Path) -> Path:
+        """Write a page with figures, errors and settings into ``folder``; returns its path."""
+        from edgewise.physics.report import write_report
+
+        return write_report([self], folder)
+
+    def _checked(self, x: Any) -> np.ndarray:
+        x = np.asarray(x, np.float64)
+        inside = self.problem.domain.contains(x)
+        if not inside.all():
+            row = int(np.flatnonzero(~inside)[0])
+            raise DataError(
+                f"{int((~inside).sum())} of {len(x)} points lie outside {self.problem.domain}, the first in row {row}: "
+                f"{x[row].tolist()}.",
+                "the solution is not known there.",
+                "leave them out.",
+            )
+        return x
+
+    def _map(self, function: Any, x: np.ndarray, width: int | None) -> np.ndarray:
+        """``function`` of the window that each point lies in, in blocks of rows."""
+        ends = [window.stretch[1] for window in self.windows]
+        which = np.searchsorted(ends[:-1], x[:, 0]) if len(ends) > 1 else np.zeros(len(x), int)
+        found: np.ndarray | None = None if width is None else np.empty((len(x), width))
+        for index, window in enumerate(self.windows):
+            rows = np.flatnonzero(which == index)
+            if not len(rows):
+                continue
+            values = _in_blocks(partial(function, window.loss), window.trial, x[rows])
+            found = np.empty((len(x), values.shape[1])) if found is None else found
+            found[rows] = values
+        return np.empty((0, 1)) if found is None else found
+
+    def __repr__(self) -> str:
+        unknown = "".join(f", {name}={estimate}" for name, estimate in self.parameters.items())
+        return (
+            f"Solution({self.problem.name}, {self.n_parameters:,} parameters, {self.steps} steps, "
+            f"{self.seconds:.1f} s{unknown})"
+        )
+
+
+def _in_blocks(function: Any, trial: Trial, x: np.ndarray) -> np.ndarray:
+    """The rows of ``function(trial, x)``, blocks of equal size so that one program serves all."""
+    size = min(_ROWS, 1 << (len(x) - 1).bit_length())
+    graphdef, state = nnx.split(trial)
+    found = []
+    with jax.enable_x64(True):
+        for start in range(0, len(x), size):
+            block = x[start : start + size]
+            filled = np.concatenate([block, np.repeat(block[-1:], size - len(block), axis=0)])
+            values = _compiled(function.func, *function.args, graphdef, state, jnp.asarray(filled))
+            found.append(np.asarray(values, np.float64)[: len(block)])
+    return np.concatenate(found)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _compiled(function: Any, loss: ResidualLoss, graphdef: Any, state: Any, x: Any) -> Any:
+    return function(loss, nnx.merge(graphdef, state), x)
+
+
+def _values(loss: ResidualLoss, trial: Trial, x: Any) -> Any:
+    return trial(x)
+
+
+def _residuals(loss: ResidualLoss, trial: Trial, x: Any) -> Any:
+    return loss.problem.residuals(trial, x, trial.parameters)
