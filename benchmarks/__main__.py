@@ -17,6 +17,7 @@ NAMES = (
     "estimators",
     "refinement",
     "interpretation",
+    "operators",
 )
 
 

@@ -51,16 +51,15 @@ def contract(
     """
     modes, n_in, n_out = coef.shape
     rows = x.reshape(-1, n_in)
-    branch: Any = None if residual is None else (residual(rows), kernel)
     sparse = basis.support and modes > _SPARSE * n_out
     if max(n_in, n_out) <= _NARROW and not sparse:
-        y = _features_first(basis, rows, state, coef, first, precision, branch, bias)
+        y = _features_first(basis, rows, state, coef, first, precision, residual, kernel, bias)
     else:
         blocks = modes <= _UNROLLED or basis.broadcasts
         form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
         y = form(basis, rows, state, coef, first, precision)
-        if branch is not None:
-            y = y + jnp.matmul(*branch, precision=precision)
+        if residual is not None:
+            y = y + jnp.matmul(residual(rows), kernel, precision=precision)
         y = y if bias is None else y + bias
     return y.reshape(*x.shape[:-1], n_out)
 
@@ -96,14 +95,17 @@ def _gathered(basis, x, state, coef, first, precision):
     return reduce(add, products)
 
 
-def _features_first(basis, x, state, coef, first, precision, branch=None, bias=None):
+def _features_first(basis, x, state, coef, first, precision, residual=None, kernel=None, bias=None):
     """One product on ``[K n_in, batch]``: the batch is the contiguous axis, long enough to vectorize everything.
 
-    Nothing comes after the transposition at the end: it cancels that of the next layer.
+    x is transposed once, and everything is made of that: derivatives are then added up features first, too, and not in
+    the layout of the batch, where they cost four times as much.  Nothing comes after the transposition at the end: it
+    cancels that of the next layer.
     """
     modes, n_in, n_out = coef.shape
+    x = x.T
     if not state:
-        values = jnp.moveaxis(basis.blocks(x.T, state, (first, basis.size))[0], -2, 0)
+        values = jnp.moveaxis(basis.blocks(x, state, (first, basis.size))[0], -2, 0)
     else:
         # arrays of two or more axes lead with the node, or with a group of neighbouring nodes
         per_node = {name: 0 if value.ndim >= 2 else None for name, value in state.items()}
@@ -119,9 +121,9 @@ def _features_first(basis, x, state, coef, first, precision, branch=None, bias=N
             rows = {name: value if per_node[name] is None else value[None] for name, value in state.items()}
             return basis.blocks(x, rows, (first, basis.size))[0]
 
-        values = jax.vmap(of_node, in_axes=(-1, per_node), out_axes=1)(x, state)
+        values = jax.vmap(of_node, in_axes=(0, per_node), out_axes=1)(x, state)
     columns, flat = values.reshape(modes * n_in, -1), coef.reshape(-1, n_out)
-    if branch is not None:  # in the same product: one of its own would double the time of a narrow layer
-        columns, flat = jnp.concatenate([columns, branch[0].T]), jnp.concatenate([flat, branch[1]])
+    if residual is not None:  # in the same product: one of its own would double the time of a narrow layer
+        columns, flat = jnp.concatenate([columns, residual(x)]), jnp.concatenate([flat, kernel])
     y = jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision)
     return y.T if bias is None else (y + bias[:, None]).T

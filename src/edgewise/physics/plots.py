@@ -67,6 +67,7 @@ def plot_training(solution: Solution) -> Figure:
     for index, window in enumerate(windows):
         axes = figure.add_subplot(down, across, index + 1)
         window.result.history.plot(axes)
+        axes.locator_params("x", integer=True)
         for text in axes.texts:
             text.set_color(INK)
         if len(windows) > 1:
@@ -205,7 +206,7 @@ def _measured_places(axes: Axes, conditions: Sequence[Any]) -> None:
     for condition in conditions:
         if isinstance(condition, Data):
             places = condition.points[:_MOST_POINTS]
-            axes.scatter(places[:, 0], places[:, 1], s=7, color="white", edgecolors=INK, linewidths=0.4)
+            axes.scatter(places[:, 0], places[:, 1], s=7, color="white", edgecolors="black", linewidths=0.4)
 
 
 def _curves(solution: Solution, view: _View) -> Figure:
