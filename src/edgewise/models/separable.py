@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -50,26 +50,30 @@ class SeparableKAN(nnx.Module):
 
     def __init__(
         self,
-        bases: Sequence[Basis],
-        n_out: int = 1,
+        bases: Any,
+        n_out: Any = 1,
         *,
-        rank: int = 8,
-        hidden: Sequence[int] = (),
-        groups: Sequence[int] | None = None,
+        rank: Any = 8,
+        hidden: Any = (),
+        groups: Any = None,
         rngs: nnx.Rngs,
         **layer_options: Any,
     ):
-        if isinstance(bases, Basis) or not len(bases):
-            raise EdgewiseError(f"bases={bases!r}.", "every coordinate has its own.", "pass [Chebyshev(8)] * 2.")
+        bases = () if isinstance(bases, Basis | str) else tuple(bases)
+        if not bases or not all(isinstance(basis, Basis) for basis in bases):
+            raise EdgewiseError(
+                "bases are one Basis for each coordinate.", "every coordinate has its own.", "pass [Chebyshev(8)] * 2."
+            )
         self.rank, self.n_out = check_count("rank", rank), check_count("n_out", n_out)
-        self.groups = tuple(check_count("groups", size) for size in groups or (1,) * len(bases))
+        sizes = (1,) * len(bases) if groups is None else groups
+        self.groups = tuple(check_count("groups", size) for size in sizes)
         if len(self.groups) != len(bases):
             raise ShapeError(
                 f"{len(self.groups)} groups for {len(bases)} bases.", do="pass one basis for each coordinate."
             )
         options = {"residual": None} | layer_options
         self.factors = nnx.List(
-            KAN([size, *hidden, rank * n_out], basis, rngs=rngs, **options)
+            KAN([size, *hidden, self.rank * self.n_out], basis, rngs=rngs, **options)
             for size, basis in zip(self.groups, bases, strict=True)
         )
 
@@ -94,9 +98,8 @@ class SeparableKAN(nnx.Module):
     def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> SeparableKAN:
         """A model of the architecture that ``SeparableKAN.config`` described, freshly drawn."""
         factors = [KAN.from_config(factor, rngs=rngs) for factor in config["factors"]]
-        model = cls.__new__(cls)
-        nnx.Module.__init__(model)
-        model.rank, model.n_out, model.groups = config["rank"], config["n_out"], tuple(config["groups"])
+        bases = [factor.layers[0].basis for factor in factors]
+        model = cls(bases, config["n_out"], rank=config["rank"], groups=config["groups"], rngs=nnx.Rngs(0))
         model.factors = nnx.List(factors)
         return model
 

@@ -3,7 +3,16 @@
 from edgewise.physics.conditions import Condition, Data, Dirichlet, Initial, Neumann, Periodic, Robin
 from edgewise.physics.estimates import Estimate
 from edgewise.physics.geometry import Box, Difference, Disk, Geometry, Interval, Polygon, TimeSpace, Union, graded
-from edgewise.physics.operators import derivative, divergence, grad, hessian_diag, laplacian, taylor, time_derivative
+from edgewise.physics.operators import (
+    curl,
+    derivative,
+    divergence,
+    grad,
+    hessian_diag,
+    laplacian,
+    taylor,
+    time_derivative,
+)
 from edgewise.physics.problem import Problem
 from edgewise.physics.problems import PROBLEMS, resolve_problem
 from edgewise.physics.recipes import RECIPES, Recipe, recipe_of
@@ -47,6 +56,7 @@ __all__ = [
     "Union",
     "Variational",
     "Weighting",
+    "curl",
     "derivative",
     "divergence",
     "features_of",

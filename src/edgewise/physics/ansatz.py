@@ -9,7 +9,7 @@ corners.  Periodic coordinates reach the network as cosine and sine (Dong and Ni
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from math import pi
 from typing import Any
 
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise.errors import EdgewiseError
+from edgewise.errors import EdgewiseError, check_choice
 from edgewise.physics.conditions import Condition, Dirichlet, Initial, Periodic
 from edgewise.physics.geometry import Box, Geometry, Interval, TimeSpace
 from edgewise.physics.operators import derivative
@@ -28,7 +28,23 @@ __all__ = ["Ansatz", "Face", "ansatz_for"]
 _AGREE = 1e-8  # how far two conditions may differ where they meet, relative to their size
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class _Values:
+    """The values of a condition as ``[n, n_out]``: 0 for outputs that it is not about."""
+
+    condition: Any
+    n_out: int
+
+    def __call__(self, x: Array) -> Array:
+        value, outputs = self.condition.value, self.condition.outputs
+        found = jnp.atleast_1d(jnp.asarray(value(x) if callable(value) else value, x.dtype))
+        found = jnp.broadcast_to(found, (x.shape[0], found.shape[-1]))
+        if outputs is None:
+            return jnp.broadcast_to(found, (x.shape[0], self.n_out))
+        return jnp.zeros((x.shape[0], self.n_out), x.dtype).at[:, jnp.asarray(outputs)].set(found)
+
+
+@dataclass(frozen=True)
 class Face:
     """What is asked on one end of one axis of a box.
 
@@ -47,9 +63,11 @@ class Face:
     slope: Callable[[Array], Array] | None = None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Ansatz:
     """``ansatz(network, x)``: u at points ``[n, d]`` from a network of the features of x.
+
+    Those of the same conditions are equal: what is compiled for one of them serves all.
 
     Attributes:
         bounds: lowest and highest value of each coordinate: the network sees [-1, 1].
@@ -57,6 +75,7 @@ class Ansatz:
         periodic: numbers of the coordinates that reach the network as cosine and sine.
         faces: what holds exactly on the ends of coordinates.
         transform: (points, output of the network) to u, before the faces; None for none.
+        hard: the conditions that hold exactly.
     """
 
     bounds: tuple[tuple[float, float], ...]
@@ -64,7 +83,7 @@ class Ansatz:
     periodic: tuple[int, ...] = ()
     faces: tuple[Face, ...] = ()
     transform: Callable[[Array, Array], Array] | None = None
-    hard: tuple[Condition, ...] = field(default=())
+    hard: tuple[Condition, ...] = ()
 
     @property
     def n_in(self) -> int:
@@ -118,22 +137,27 @@ def ansatz_for(
 
     Args:
         hard: False for none; True and None for those that allow it, unless they say otherwise themselves; or a mapping
-            from names of conditions to these.
+            from names of conditions to these, where True asks for it as ``hard=True`` of a condition does.
 
-    Raises ``EdgewiseError`` for a condition with ``hard=True`` that cannot be built in.
+    Raises ``EdgewiseError`` for a condition with ``hard=True`` that cannot be built in, a name that none has.
     """
+    if isinstance(hard, Mapping):
+        for name in hard:
+            check_choice("condition", name, [condition.name for condition in conditions])
+    elif hard is not None and not isinstance(hard, bool):
+        raise EdgewiseError(f"hard={hard!r}.", do="pass True, False, None, or {name of a condition: True or False}.")
     bounds = tuple((float(low), float(high)) for low, high in domain.bounds)
     found, left = Ansatz(bounds, n_out, transform=transform), []
     for condition in sorted(conditions, key=lambda condition: (isinstance(condition, Initial), _order(condition))):
-        general = hard.get(condition.name) if isinstance(hard, Mapping) else hard
-        wanted = general if condition.hard is None else condition.hard
+        named = hard.get(condition.name) if isinstance(hard, Mapping) else False if hard is False else None
+        wanted = named if condition.hard is None else condition.hard
         if wanted is False:
             left.append(condition)
             continue
         try:
             found = _with(found, condition, domain)
         except EdgewiseError:
-            if condition.hard:
+            if wanted:
                 raise
             left.append(condition)
     return found, tuple(condition for condition in conditions if condition in left)
@@ -149,15 +173,21 @@ def _with(ansatz: Ansatz, condition: Condition, domain: Geometry) -> Ansatz:
     if isinstance(condition, Periodic):
         axis = condition.column(domain)
         condition.samples(domain, 4, "sobol", 0)  # opposite sides, or an error
+        if condition.outputs is not None and set(condition.outputs) != set(range(ansatz.n_out)):
+            raise _impossible(condition, "features are periodic for all outputs or for none.")
+        if any(face.axis == axis for face in ansatz.faces):
+            raise _impossible(condition, "another condition is built in at its ends already.")
         periodic = tuple(sorted({*ansatz.periodic, axis}))
-        return Ansatz(ansatz.bounds, ansatz.n_out, periodic, ansatz.faces, ansatz.transform, built)
+        more = replace(ansatz, periodic=periodic, hard=built)
+        _check_agreement(more, domain, condition)
+        return more
     if not isinstance(condition, Dirichlet | Initial) or not isinstance(condition.on, str):
         raise _impossible(condition, "only values on parts of the boundary that have a name, and periods, can.")
     outputs = np.zeros(ansatz.n_out, bool)
     outputs[list(range(ansatz.n_out) if condition.outputs is None else condition.outputs)] = True
-    ends = _ends(domain, condition)
+    values = _Values(condition, ansatz.n_out)
     faces = list(ansatz.faces)
-    for axis, end in ends:
+    for axis, end in _ends(domain, condition):
         if axis in ansatz.periodic:
             raise _impossible(condition, f"{domain.names[axis]} is periodic.")
         same = [face for face in faces if (face.axis, face.end) == (axis, end) and np.any(outputs & face.outputs)]
@@ -165,14 +195,14 @@ def _with(ansatz: Ansatz, condition: Condition, domain: Geometry) -> Ansatz:
             if condition.order > 1 or len(same) != 1 or same[0].slope or same[0].outputs != tuple(outputs.tolist()):
                 raise _impossible(condition, "it needs the values at the same place, of the same outputs, too.")
             faces.remove(same[0])
-            faces.append(Face(axis, end, same[0].value, same[0].outputs, _spread(condition, ansatz.n_out)))
+            faces.append(replace(same[0], slope=values))
         elif same:
             raise _impossible(condition, "another condition is built in there already.")
         else:
-            faces.append(Face(axis, end, _spread(condition, ansatz.n_out), tuple(outputs.tolist())))
+            faces.append(Face(axis, end, values, tuple(outputs.tolist())))
     # time last: the blends of the space's faces are then corrected to be right at the start
     faces.sort(key=lambda face: face.axis, reverse=True)
-    more = Ansatz(ansatz.bounds, ansatz.n_out, ansatz.periodic, tuple(faces), ansatz.transform, built)
+    more = replace(ansatz, faces=tuple(faces), hard=built)
     _check_agreement(more, domain, condition)
     return more
 
@@ -196,6 +226,7 @@ def _ends(domain: Geometry, condition: Condition) -> list[tuple[int, int]]:
 def _check_agreement(ansatz: Ansatz, domain: Geometry, condition: Condition) -> None:
     """Whether G takes all asked values: where faces meet, they must ask for the same."""
     with jax.enable_x64(True):
+        _check_traceable(ansatz, domain, condition)
         for face in ansatz.faces:
             x = domain.interior(64, "sobol", 1)
             x[:, face.axis] = ansatz.bounds[face.axis][face.end]
@@ -207,6 +238,32 @@ def _check_agreement(ansatz: Ansatz, domain: Geometry, condition: Condition) -> 
             gap = np.abs(np.where(face.outputs, asked - found, 0)).max()
             if not gap <= _AGREE * max(1.0, np.abs(asked).max()):
                 raise _impossible(condition, f"its values and those of another differ by {gap:.2g} where they meet.")
+        _check_kept(ansatz, domain, condition)
+
+
+def _check_traceable(ansatz: Ansatz, domain: Geometry, condition: Condition) -> None:
+    """Whether JAX can differentiate what is asked: G is evaluated inside compiled code."""
+    shape = jax.ShapeDtypeStruct((2, domain.dim), jnp.float64)
+    try:
+        jax.eval_shape(lambda x: jax.jvp(ansatz.lifted, (x,), (x,)), shape)
+    except (TypeError, jax.errors.JAXTypeError) as error:
+        why = f"its values cannot be traced, as functions written with NumPy cannot: {str(error).splitlines()[0]}"
+        raise _impossible(condition, why) from error
+
+
+def _check_kept(ansatz: Ansatz, domain: Geometry, condition: Condition) -> None:
+    """Whether periods and slopes survive G and the transform, whatever the network."""
+    waves = np.sin(np.arange(1.0, ansatz.n_in * ansatz.n_out + 1)).reshape(ansatz.n_in, ansatz.n_out)
+    u = lambda x: ansatz(lambda features: jnp.sin(features @ waves + 0.5), x)
+    for built in ansatz.hard:
+        if isinstance(built, Periodic):
+            built = replace(built, order=0)  # that slopes of G agree is asked of u_0, which may have a kink
+        elif not (isinstance(built, Initial) and built.order):
+            continue
+        samples = {name: jnp.asarray(leaf) for name, leaf in built.samples(domain, 16, "sobol", 1).items()}
+        gap = np.abs(np.asarray(built.residual(u, samples))).max()
+        if not gap <= _AGREE * max(1.0, np.abs(np.asarray(u(samples["x"]))).max()):
+            raise _impossible(condition, f"beside others, {built.name!r} would be missed by {gap:.2g}.")
 
 
 def _impossible(condition: Condition, why: str) -> EdgewiseError:
@@ -220,20 +277,6 @@ def _impossible(condition: Condition, why: str) -> EdgewiseError:
 def _mask(faces: Sequence[Face], axis: int, end: int) -> np.ndarray:
     found = [face.outputs for face in faces if (face.axis, face.end) == (axis, end)]
     return np.any(found, axis=0) if found else np.zeros(len(faces[0].outputs), bool)
-
-
-def _spread(condition: Any, n_out: int) -> Callable[[Array], Array]:
-    """The values of a condition as ``[n, n_out]``: 0 for outputs that it is not about."""
-
-    def values(x: Array) -> Array:
-        value = condition.value
-        found = jnp.atleast_1d(jnp.asarray(value(x) if callable(value) else value, x.dtype))
-        found = jnp.broadcast_to(found, (x.shape[0], found.shape[-1]))
-        if condition.outputs is None:
-            return jnp.broadcast_to(found, (x.shape[0], n_out))
-        return jnp.zeros((x.shape[0], n_out), x.dtype).at[:, jnp.asarray(condition.outputs)].set(found)
-
-    return values
 
 
 def _zero(n_out: int) -> Callable[[Array], Array]:

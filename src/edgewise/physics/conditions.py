@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -13,11 +15,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise.errors import CheckedKeywords, DataError, EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.errors import (
+    CheckedKeywords,
+    DataError,
+    EdgewiseError,
+    ShapeError,
+    check_choice,
+    check_count,
+    check_positive,
+)
 from edgewise.physics.geometry import Geometry
 from edgewise.physics.operators import derivative, grad
 
 __all__ = ["Condition", "Data", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "values_of"]
+
+_MOST_TRIED = 2**20  # points of the boundary among which a function 'on' chooses
 
 Samples = dict[str, np.ndarray]
 """Arrays with one row a point: ``x`` ``[n, d]``, and what else the residual of a condition needs there."""
@@ -33,11 +45,30 @@ class Condition(CheckedKeywords, ABC):
     """
 
     on: Any = "boundary"
-    outputs: tuple[int, ...] | None = None
-    hard: bool | None = None
+    outputs: Any = None
+    hard: Any = None
 
     kind: ClassVar[str] = "condition"
     can_be_hard: ClassVar[bool] = False
+    place: ClassVar[str] = "boundary"
+    """The part of the boundary that a function ``on`` chooses from."""
+
+    def __post_init__(self):
+        if not isinstance(self.on, str) and not callable(self.on):
+            raise EdgewiseError(
+                f"{self.kind}: on={self.on!r}.", do="pass the name of a part, or a function of points: bool [n]."
+            )
+        if self.outputs is not None:
+            given = (self.outputs,) if isinstance(self.outputs, int) else tuple(self.outputs)
+            numbers = tuple(check_count(f"{self.kind}: a number in outputs", each, 0) for each in given)
+            if not numbers or len(set(numbers)) < len(numbers):
+                raise EdgewiseError(
+                    f"{self.kind}: outputs={self.outputs!r} are no different components of u.",
+                    do="pass say (0, 1), or leave outputs out for all.",
+                )
+            object.__setattr__(self, "outputs", numbers)
+        if self.hard not in (None, True, False):
+            raise EdgewiseError(f"{self.kind}: hard={self.hard!r}.", do="pass True, False or None.")
 
     @property
     def name(self) -> str:
@@ -60,9 +91,9 @@ class Condition(CheckedKeywords, ABC):
         """Points and outward normals on the part of the boundary."""
         if isinstance(self.on, str):
             return domain.boundary(n, self.on, method, seed)
-        wanted, kept = n, np.zeros(0, bool)
-        for _ in range(10):
-            points, normals = domain.boundary(wanted, "boundary", method, seed)
+        wanted, most, kept = n, max(_MOST_TRIED, 4 * n), np.zeros(0, bool)
+        while wanted <= most:
+            points, normals = domain.boundary(wanted, self.place, method, seed)
             kept = np.asarray(self.on(points), bool)
             if kept.shape != (len(points),):
                 raise ShapeError(
@@ -72,9 +103,10 @@ class Condition(CheckedKeywords, ABC):
             if kept.sum() >= n:
                 return points[kept][:n], normals[kept][:n]
             wanted *= 4
+        touches = "hardly touches" if kept.any() else "does not touch"
         raise EdgewiseError(
-            f"{self.kind}: the condition does not touch the boundary of {domain}.",
-            f"of {wanted // 4} points on it, 'on' takes {int(kept.sum())}.",
+            f"{self.kind}: the condition {touches} the boundary of {domain}.",
+            f"of {len(kept)} points on {self.place!r}, 'on' takes {int(kept.sum())}, {n} are wanted.",
             f"pass the name of a part ({', '.join(domain.parts)}), or a function true on some of the boundary.",
         )
 
@@ -101,21 +133,36 @@ class Dirichlet(Condition):
 
 @dataclass(frozen=True, eq=False)
 class Initial(Condition):
-    """The state at the first moment, or its first time derivative where ``order`` is 1; ``value`` as in Dirichlet."""
+    """The state at the first moment, or its first time derivative where ``order`` is 1; ``value`` as in Dirichlet.
+
+    A function ``on`` chooses among points at the first moment.
+    """
 
     value: Any = 0.0
-    order: int = 0
+    order: Any = 0
     on: Any = "initial"
 
     kind: ClassVar[str] = "start"
     can_be_hard: ClassVar[bool] = True
+    place: ClassVar[str] = "initial"
 
     def __post_init__(self):
+        super().__post_init__()
         check_count("Initial: order", self.order, 0)
 
     @property
     def name(self):
-        return "initial" if not self.order else f"initial, derivative {self.order}"
+        where = "" if self.on == "initial" else f" on {self.on if isinstance(self.on, str) else _called(self.on)}"
+        return "initial" + where + (f", derivative {self.order}" if self.order else "")
+
+    def check(self, domain):
+        super().check(domain)
+        if isinstance(self.on, str) and self.on != "initial":
+            raise EdgewiseError(
+                f"Initial: {self.on!r} is not the first moment.",
+                do="take Dirichlet(on=...) for values elsewhere, Neumann for slopes; Initial takes no 'on', or a "
+                "function that chooses points.",
+            )
 
     def samples(self, domain, n, method, seed):
         x, _ = self._points(domain, n, method, seed)
@@ -132,10 +179,20 @@ class Robin(Condition):
     """``a`` u + ``b`` du/dn = ``value`` with the outward normal n; a and b are numbers."""
 
     value: Any = 0.0
-    a: float = 1.0
-    b: float = 1.0
+    a: Any = 1.0
+    b: Any = 1.0
 
     kind: ClassVar[str] = "Robin"
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("a", "b"):
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, Real) or not isfinite(number):
+                raise EdgewiseError(
+                    f"{self.kind}: {name}={number!r} is no finite number.",
+                    do="pass a number; what varies along the boundary goes into a condition of its own.",
+                )
 
     def samples(self, domain, n, method, seed):
         x, normal = self._points(domain, n, method, seed)
@@ -152,7 +209,7 @@ class Robin(Condition):
 class Neumann(Robin):
     """du/dn = ``value`` with the outward normal n."""
 
-    a: float = 0.0
+    a: Any = 0.0
 
     kind: ClassVar[str] = "slope"
 
@@ -165,10 +222,14 @@ class Periodic(Condition):
     """
 
     axis: Any = "x"
-    order: int = 1
+    order: Any = 1
 
     kind: ClassVar[str] = "periodic"
     can_be_hard: ClassVar[bool] = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_count("Periodic: order", self.order, 0)
 
     @property
     def name(self):
@@ -222,13 +283,19 @@ class Data(Condition):
 
     points: Any = None
     values: Any = None
-    noise: float | None = None
+    noise: Any = None
     on: Any = ""
 
     kind: ClassVar[str] = "data"
 
     def __post_init__(self):
-        x, y = (np.array(part, np.float64) for part in (self.points, self.values))
+        super().__post_init__()
+        if self.noise is not None:
+            check_positive("Data: noise", self.noise)
+        try:
+            x, y = (np.array(part, np.float64) for part in (self.points, self.values))
+        except (TypeError, ValueError) as error:
+            raise DataError("Data: points or values that are no numbers.", str(error), "pass arrays.") from None
         y = y[:, None] if y.ndim == 1 else y
         if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or not len(x):
             raise ShapeError(
@@ -274,7 +341,14 @@ def values_of(value: Any, x: np.ndarray) -> np.ndarray:
                 "return say jnp.sin(x[:, 1:2]), which keeps the column.",
             )
     else:
-        found = np.tile(np.atleast_1d(np.asarray(value, np.float64)), (len(x), 1))
+        row = np.atleast_1d(np.asarray(value, np.float64))
+        if row.ndim > 1:
+            raise ShapeError(
+                f"the value of a condition has shape {row.shape}.",
+                "it is a number, or one for each output; points are chosen by the condition.",
+                "pass a function of points, or Data(points=..., values=...).",
+            )
+        found = np.tile(row, (len(x), 1))
     if not np.isfinite(found).all():
         raise DataError("a condition asks for values that are not finite.", do="look at its value on the boundary.")
     return found

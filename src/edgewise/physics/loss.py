@@ -114,8 +114,9 @@ class ResidualLoss:
         return changed
 
     def inputs(self, model: Trial) -> Array:
-        """The points of the equation, ``[n, d]``."""
-        return model.of(EQUATION)["x"]
+        """The points of the equation that count, ``[n, d]``."""
+        samples = model.of(EQUATION)
+        return samples["x"][_active(samples) > 0]
 
     @property
     def _names(self):

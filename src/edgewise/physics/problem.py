@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from types import MappingProxyType
@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from edgewise.errors import CheckedKeywords, DataError, EdgewiseError, ShapeError, check_count
-from edgewise.physics.conditions import Condition, Initial
+from edgewise.errors import CheckedKeywords, DataError, EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.physics.conditions import Condition, Data, Initial
 from edgewise.physics.geometry import Geometry, TimeSpace
 from edgewise.physics.reference import Reference
 
@@ -50,13 +50,13 @@ class Problem(CheckedKeywords):
     ...                [Initial(value=lambda x: jnp.sin(jnp.pi * x[:, 1:])), Dirichlet(value=0.0)])
     """
 
-    domain: Geometry
+    domain: Any
     residual: Callable[..., Any]
-    conditions: Sequence[Condition] = ()
-    n_out: int = 1
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    conditions: Any = ()
+    n_out: Any = 1
+    parameters: Any = field(default_factory=dict)
     reference: Callable[[], Reference] | None = None
-    truth: Mapping[str, float] = field(default_factory=dict)
+    truth: Any = field(default_factory=dict)
     transform: Callable[[Any, Any], Any] | None = None
     name: str = "problem"
     source: str = ""
@@ -65,10 +65,13 @@ class Problem(CheckedKeywords):
         if not isinstance(self.domain, Geometry):
             raise EdgewiseError(f"domain={self.domain!r} is no geometry.", do="pass say Interval(-1.0, 1.0).")
         check_count("Problem: n_out", self.n_out)
-        object.__setattr__(self, "conditions", tuple(self.conditions))
+        given: Any = self.conditions
+        object.__setattr__(self, "conditions", (given,) if isinstance(given, Condition) else tuple(given))
         for name in ("parameters", "truth"):
             numbers = {key: float(value) for key, value in dict(getattr(self, name)).items()}
             object.__setattr__(self, name, MappingProxyType(numbers))
+        for name in self.truth:
+            check_choice("parameter", name, self.parameters)
         for condition in self.conditions:
             if not isinstance(condition, Condition):
                 raise EdgewiseError(f"{condition!r} is no condition.", do="pass say Dirichlet(value=0.0).")
@@ -104,21 +107,23 @@ class Problem(CheckedKeywords):
             return
         wanted = self.n_out if condition.outputs is None else len(condition.outputs)
         found = samples["target"].shape[1]
-        if found not in (1, wanted):
+        if found != wanted and (found != 1 or isinstance(condition, Data)):
             raise ShapeError(
                 f"{condition.name}: values for {found} outputs, where u has {wanted}.",
-                do="pass one value for each output, or outputs=(0,) to say which.",
+                do=f"pass {wanted} columns, or outputs=(0,) to say which they are.",
             )
 
     def _check_residual(self) -> None:
         """Try it on a smooth u, with derivatives of all orders that are not zero."""
         taken = signature(self.residual).parameters.values()
         positional = [p for p in taken if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+        needed = sum(p.default is Parameter.empty for p in positional)
         count = 3 if self.parameters else 2
-        if len(positional) != count and not any(p.kind is Parameter.VAR_POSITIONAL for p in taken):
+        most = np.inf if any(p.kind is Parameter.VAR_POSITIONAL for p in taken) else len(positional)
+        if not needed <= count <= most:
             names = "(u, x, p)" if self.parameters else "(u, x)"
             raise EdgewiseError(
-                f"the residual takes {len(positional)} arguments, and is called with {names}.",
+                f"the residual takes {needed} arguments, and is called with {names}.",
                 "p are the unknown parameters, which there are." if self.parameters else "there are no parameters.",
                 f"write it as a function of {names}.",
             )
@@ -131,8 +136,13 @@ class Problem(CheckedKeywords):
             guess = jnp.asarray([self.parameters[name] for name in names])
             found = of(guess)
             self._check_values(found)
+            if found.shape[1] == _LOOKED_AT:  # so many equations, or a row for every point?
+                more = jax.ShapeDtypeStruct((_LOOKED_AT + 1, self.domain.dim), jnp.float64)
+                self._check_values(jax.eval_shape(lambda x: self.residuals(u, x), more), _LOOKED_AT + 1)
             if names:
-                used = np.abs(np.asarray(jax.jacfwd(of)(guess))).max((0, 1))
+                # elsewhere too: a product of parameters has no slope where the guess of the others is 0
+                places = (guess, 1.1 * guess + 0.1)
+                used = np.sum([np.abs(np.asarray(jax.jacfwd(of)(place))).max((0, 1)) for place in places], axis=0)
                 unused = [name for name, size in zip(names, used, strict=True) if size == 0]
                 if unused:
                     raise EdgewiseError(
@@ -141,16 +151,16 @@ class Problem(CheckedKeywords):
                         f"use p[{unused[0]!r}] in the residual, or leave it out of parameters.",
                     )
 
-    def _check_values(self, found: Any) -> None:
+    def _check_values(self, found: Any, n: int = _LOOKED_AT) -> None:
         shape = np.shape(found)
-        if len(shape) != 2 or shape[0] != _LOOKED_AT:
+        if len(shape) != 2 or shape[0] != n or not shape[1] or shape[1] == n > _LOOKED_AT:
             raise ShapeError(
-                f"the residual has shape {shape} at {_LOOKED_AT} points.",
+                f"the residual has shape {shape} at {n} points.",
                 "it is [n, k], one row for each point and one column for each equation; [n] beside [n, 1] would "
-                "broadcast to [n, n].",
+                f"broadcast to [n, n]. Here x is {[n, self.domain.dim]}, u(x) {[n, self.n_out]}.",
                 "keep columns: u(x)[:, 0:1], x[:, 1:2], and join equations by jnp.concatenate([...], axis=1).",
             )
-        if not np.isfinite(np.asarray(found)).all():
+        if isinstance(found, jax.Array) and not np.isfinite(np.asarray(found)).all():
             row = int(np.flatnonzero(~np.isfinite(np.asarray(found)).all(1))[0])
             raise DataError(
                 f"the residual is not finite at {self.domain.interior(_LOOKED_AT)[row].tolist()}.",

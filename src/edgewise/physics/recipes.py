@@ -63,9 +63,10 @@ class Recipe:
         if self.densities:
             halves = {name: _half_even(problem, name, density) for name, density in self.densities.items()}
             settings["points"] = graded(problem.domain, self.points, halves, seed=seed)
+        placed = settings["points"]
         settings |= self.options
         if "points" in self.options:
-            settings["points"] = {"equation": self.points, **self.options["points"]}
+            settings["points"] = {"equation": placed, **self.options["points"]}
         return settings
 
     def solve(self, problem: Problem, seed: int = 0, **changes: Any) -> Solution:
@@ -101,7 +102,9 @@ def _while_it_forms(t: np.ndarray) -> np.ndarray:
 
 
 def _interfaces(x: np.ndarray) -> np.ndarray:
-    return 1 + 25 * np.exp(-(((np.abs(x) - 0.5) / 0.03) ** 2)) + 8 * np.exp((np.abs(x) - 1) / 0.02)
+    """Interfaces at 1/2, the dip at 0 where u stays near 0 while it leaves it all around, the layer at the ends."""
+    interface, dip = np.exp(-(((np.abs(x) - 0.5) / 0.03) ** 2)), np.exp(-((x / 0.1) ** 2))
+    return 1 + 25 * interface + 8 * dip + 8 * np.exp((np.abs(x) - 1) / 0.02)
 
 
 def _beginning(t: np.ndarray) -> np.ndarray:
@@ -123,14 +126,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             (_polynomials(36), Fourier(2, period=2.0)), rank=4, points=1500, steps=80, options=_BY_ITSELF
         ),
         "burgers": Recipe(
-            (_splines(36), _splines(60)), rank=14, points=6000, steps=120,
+            (_splines(48), _splines(72)), rank=18, points=10000, steps=80,
             densities={"x": _shock, "t": _while_it_forms},
         ),
         "allen-cahn": Recipe(
-            (_splines(24), _splines(90)), rank=16, points=8000, steps=120,
+            (_polynomials(14), _splines(100)), rank=12, points=12000, steps=50,
             densities={"x": _interfaces, "t": _beginning},
-            # the start has a kink that no periodic function has: its term must not outweigh the equation near t = 0
-            options={"hard": {"periodic in x": False}, "scales": {"periodic in x": 0.01}},
+            options={"windows": 2, "hard": {"periodic in x": False}},  # built in, the kink of the start would stay
         ),
     }
 )  # fmt: skip

@@ -48,7 +48,7 @@ th:first-child, td:first-child, .plain td, .plain th { text-align: left; padding
 tr.median td { font-weight: 700; }
 figure { margin: 1.2rem 0; }
 figure svg { max-width: 100%; height: auto; color: var(--ink); display: block; }
-.wide figure svg { min-width: 46rem; }
+.maps svg { min-width: 46rem; }
 pre { background: var(--tint); padding: .8rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; }
 pre, code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
 @media print { body { max-width: none; } figure { break-inside: avoid; } }
@@ -93,13 +93,13 @@ def write_report(
     rows = summary_rows(solutions, seeds) if rows is None else list(rows)
     target, notes = Path(folder) / REPORT, list(notes)
     try:
-        pictures = _pictures(solutions[median_run(rows)])
-    except MissingExtraError as error:
-        pictures, notes = {}, [*notes, f"no pictures were made: {error.what} {error.do}"]
-    page = _page(solutions[median_run(rows)], rows, pictures, settings or {}, notes)
-    try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(target, page.encode())
+        chosen = solutions[median_run(rows)]
+        try:
+            pictures = _pictures(chosen)
+        except MissingExtraError as error:
+            pictures, notes = {}, [*notes, f"no pictures were made: {error.what} {error.do}"]
+        write_whole(target, _page(chosen, rows, pictures, settings or {}, notes).encode())
     except OSError as error:
         raise EdgewiseError(
             f"cannot write to the folder {str(folder)!r}.", f"{error.strerror or error}.", "choose another folder."
@@ -201,7 +201,11 @@ def _page(
     of = f" (seed {median['seed']}, the median)" if many else ""
     figures = "".join(
         f"<h2>{escape(caption + of)}</h2>"
-        + _wide(f"<figure role='img' aria-label='{escape(_described(caption, problem))}'>{svg}</figure>", caption)
+        + _wide(
+            f"<figure role='img' aria-label='{escape(_described(caption, problem))}'"
+            f"{' class=maps' * (caption == _MAPS)}>{svg}</figure>",
+            caption,
+        )
         for caption, svg in pictures.items()
     )
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)

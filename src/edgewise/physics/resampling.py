@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import inf
+from numbers import Real
 from typing import Any, ClassVar
 
 import jax
@@ -80,16 +82,18 @@ class RAD(Resampling):
     """
 
     every: int = 200
-    exponent: float = 1.0
-    offset: float = 1.0
+    exponent: Any = 1.0
+    offset: Any = 1.0
     candidates: int = 8
     seed: int = 0
 
     def __post_init__(self):
         self._check()
         check_positive("RAD: exponent", self.exponent)
-        if not self.offset >= 0:
-            raise EdgewiseError(f"RAD: offset={self.offset} is below 0.", do="pass 0 or more, say 1.0.")
+        if isinstance(self.offset, bool) or not isinstance(self.offset, Real) or not 0 <= float(self.offset) < inf:
+            raise EdgewiseError(
+                f"RAD: offset={self.offset!r} is no finite number of at least 0.", do="pass 0 or more, say 1.0."
+            )
 
     def drawn(self, state, samples, sizes, step):
         pool, n = state["pool"], samples["x"].shape[0]
@@ -103,6 +107,8 @@ class RAD(Resampling):
 @dataclass(frozen=True)
 class RAR(Resampling):
     """The ``add`` candidates of the largest residual are added at every draw: residual-based adaptive refinement.
+
+    A candidate is added once.
 
     Args:
         every: steps between draws.
@@ -128,15 +134,20 @@ class RAR(Resampling):
         """How many points are added in all."""
         return self.add * self.draws
 
+    def init(self, points, pool):
+        return {"pool": pool, "taken": jnp.zeros(pool.shape[0], bool)}
+
     def drawn(self, state, samples, sizes, step):
         active = samples["active"][:, 0]
         begin = jnp.sum(active).astype(int)
         left = active.shape[0] - begin
-        chosen = state["pool"][jax.lax.top_k(sizes(state["pool"]), self.add)[1]]
+        best = jax.lax.top_k(jnp.where(state["taken"], -1, sizes(state["pool"])), self.add)[1]
+        chosen, taken = state["pool"][best], state["taken"].at[best].set(True)
         rows = begin + jnp.arange(self.add)
         rows = jnp.where(jnp.arange(self.add) < left, rows, active.shape[0])  # past the end: nothing is written
         x = samples["x"].at[rows].set(chosen, mode="drop")
-        return dict(state), dict(samples) | {"x": x, "active": samples["active"].at[rows].set(1, mode="drop")}
+        active = samples["active"].at[rows].set(1, mode="drop")
+        return dict(state) | {"taken": taken}, dict(samples) | {"x": x, "active": active}
 
 
 def _chosen(key: Array, log_density: Array, n: int) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,7 @@ class Solution:
             )
         return self.problem.reference()
 
-    @property
+    @cached_property
     def parameters(self) -> dict[str, Estimate]:
         """The equation's unknown parameters, each with its standard error and 95 % interval."""
         window = self.windows[-1]
@@ -124,6 +124,12 @@ class Solution:
                 f"{x[row].tolist()}.",
                 "the solution is not known there.",
                 "leave them out.",
+            )
+        end = self.windows[-1].stretch[1]
+        if self.problem.time is not None and end < self.problem.time[1] and (x[:, 0] > end).any():
+            raise DataError(
+                f"the solution is known up to {self.problem.domain.names[0]} = {end:g}: training was interrupted.",
+                do="leave later points out, or go on: solve(..., checkpoint=..., resume=True).",
             )
         return x
 

@@ -15,8 +15,9 @@ import numpy as np
 from flax import nnx
 
 from edgewise.bases import Chebyshev
-from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count, check_positive
 from edgewise.models import KAN
+from edgewise.nn import KANLayer
 from edgewise.physics.ansatz import Ansatz, ansatz_for
 from edgewise.physics.conditions import Condition, Data, Initial
 from edgewise.physics.geometry import TimeSpace
@@ -28,7 +29,7 @@ from edgewise.physics.solution import Solution, Window
 from edgewise.physics.trial import Trial
 from edgewise.physics.weighting import EQUATION, Weighting, resolve_weighting
 from edgewise.training import fit
-from edgewise.training.arrays import cast_to
+from edgewise.training.arrays import cast_to, deliver
 from edgewise.training.phases import bases_of, reshape_to
 
 __all__ = ["features_of", "solve"]
@@ -47,6 +48,8 @@ class _Points:
 
     def of(self, problem: Problem, term: str, condition: Condition | None) -> dict[str, np.ndarray]:
         wanted = self.wanted.get(term)
+        if isinstance(condition, Data) and wanted is not None:
+            raise EdgewiseError(f"points[{term!r}], but data have points of their own.", do="leave it out.")
         if condition is not None:
             number = _CONDITION if wanted is None else check_count(f"points[{term!r}]", wanted)
             return condition.samples(problem.domain, number, self.method, self.seed)
@@ -84,17 +87,17 @@ def solve(
     model: nnx.Module | None = None,
     *,
     optimizer: Any = "levenberg_marquardt",
-    steps: int | None = None,
+    steps: Any = None,
     schedule: Sequence[Any] = (),
     points: Any = None,
-    sampling: str = "sobol",
+    sampling: Any = "sobol",
     weighting: Any = (),
-    resampling: Resampling | None = None,
-    scales: Mapping[str, float] | None = None,
+    resampling: Any = None,
+    scales: Any = None,
     hard: Any = None,
-    windows: int = 1,
-    seed: int = 0,
-    dtype: str = "float64",
+    windows: Any = 1,
+    seed: Any = 0,
+    dtype: Any = "float64",
     callbacks: Sequence[Any] = (),
     progress: Any = None,
     checkpoint: str | Path | None = None,
@@ -136,12 +139,11 @@ def solve(
     """
     check_choice("dtype", dtype, ("float64", "float32"))
     check_choice("sampling", sampling, METHODS)
-    given = (weighting,) if isinstance(weighting, (str, Weighting)) else tuple(weighting)
-    weightings = tuple(resolve_weighting(each) for each in given)
-    for each in weightings:
-        each.check()
-        if each.needs_time and problem.time is None:
-            raise EdgewiseError(f"{each} needs time, and {problem.domain} has none.", do="leave it out.")
+    weightings = _weightings(problem, weighting)
+    if resampling is not None and not isinstance(resampling, Resampling):
+        raise EdgewiseError(
+            f"resampling={resampling!r} is none.", do="pass an instance, say RAD(every=200), RAR() or Fresh()."
+        )
     wanted = dict(points) if isinstance(points, Mapping) else {} if points is None else {EQUATION: points}
     spread = _Points(wanted, sampling, check_count("seed", seed, 0))
     spread.check(problem)
@@ -155,18 +157,31 @@ def solve(
             _check_arity(network, ansatz, problem)
             trial = _trial(part, network, ansatz, dtype)
             loss = _loss(part, trial, left, spread, scales, weightings, resampling, dtype)
-            result = fit(
-                trial, None, loss=loss, optimizer=optimizer, steps=_STEPS if steps is None and not schedule else steps,
-                schedule=schedule, callbacks=callbacks, seed=seed, progress=progress, on_nonfinite=on_nonfinite,
-                checkpoint=_file(checkpoint, index, windows), resume=resume, dtype=dtype,
-            )  # fmt: skip
+            try:
+                result = fit(
+                    trial, None, loss=loss, optimizer=optimizer,
+                    steps=_STEPS if steps is None and not schedule else steps, schedule=schedule,
+                    callbacks=callbacks, seed=seed, progress=progress, on_nonfinite=on_nonfinite,
+                    checkpoint=_file(checkpoint, index, windows), resume=resume, dtype=dtype,
+                )  # fmt: skip
+            finally:  # after an error, too, it has its last finite state
+                if model is not None:
+                    _deliver(trial.network, model)
             found.append(Window(stretch, trial, loss, result))
             network = nnx.clone(trial.network)
             if result.reason == "interrupted":
                 break
-    if model is not None:
-        _deliver(found[-1].trial.network, model)
     return Solution(problem, tuple(found), time.perf_counter() - begin)
+
+
+def _weightings(problem: Problem, given: Any) -> tuple[Weighting, ...]:
+    several = tuple(given) if isinstance(given, list | tuple) else () if given is None else (given,)
+    weightings = tuple(resolve_weighting(each) for each in several)
+    for each in weightings:
+        each.check()
+        if each.needs_time and problem.time is None:
+            raise EdgewiseError(f"{each} needs time, and {problem.domain} has none.", do="leave it out.")
+    return weightings
 
 
 def features_of(problem: Problem, hard: Any = None) -> int:
@@ -199,6 +214,8 @@ def _loss(problem, trial, left, spread, scales, weightings, resampling, dtype) -
     for given in (spread.wanted, scales or {}):
         for name in given:
             check_choice("term of the loss", name, valid)
+    for name, scale in (scales or {}).items():
+        check_positive(f"scales[{name!r}]", scale)
     samples = spread.of(problem, EQUATION, None)
     if resampling is not None and resampling.grows:
         rows = len(samples["x"])
@@ -246,6 +263,14 @@ def _within(problem: Problem, stretch: tuple[float, float], found: list[Window])
     if any(isinstance(condition, Data) for condition in problem.conditions):
         raise EdgewiseError("windows and measured data do not go together.", do="leave windows out.")
     conditions = problem.conditions
+    starts = [condition for condition in conditions if isinstance(condition, Initial)]
+    others = [c for c in conditions if c not in starts and isinstance(c.on, str) and c.on in ("initial", "final")]
+    if not starts or others:
+        raise EdgewiseError(
+            "windows start from Initial conditions.",
+            f"{others[0].name} would hold in every window." if others else "there is none.",
+            "state the start by Initial(value=...), or leave windows out.",
+        )
     if found:
         conditions = tuple(_continued(condition, found[-1].trial) for condition in conditions)
     return replace(problem, domain=replace(problem.domain, time=stretch), conditions=conditions)
@@ -285,8 +310,7 @@ def _file(checkpoint: Any, index: int, windows: int) -> Any:
 
 def _deliver(trained: nnx.Module, model: nnx.Module) -> None:
     """Give the caller's model the trained arrays, in its own types."""
-    bases = bases_of(trained)
-    if bases != bases_of(model):
+    layers = any(isinstance(node, KANLayer) for _, node in nnx.iter_graph(trained))
+    if layers and (bases := bases_of(trained)) != bases_of(model):
         reshape_to(model, bases)
-    like = lambda new, old: jnp.asarray(new, old.dtype)
-    nnx.update(model, jax.tree.map(like, nnx.state(trained), nnx.state(model)))
+    deliver(model, *nnx.split(trained, nnx.Param, ...)[1:])
