@@ -18,6 +18,9 @@ NAMES = (
     "refinement",
     "interpretation",
     "operators",
+    "pde",
+    "adaptive",
+    "rga",
 )
 
 

@@ -58,7 +58,7 @@ def contract(
         blocks = modes <= _UNROLLED or basis.broadcasts
         form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
         y = form(basis, rows, state, coef, first, precision)
-        if residual is not None:
+        if residual is not None and kernel is not None:
             y = y + jnp.matmul(residual(rows), kernel, precision=precision)
         y = y if bias is None else y + bias
     return y.reshape(*x.shape[:-1], n_out)
@@ -123,7 +123,8 @@ def _features_first(basis, x, state, coef, first, precision, residual=None, kern
 
         values = jax.vmap(of_node, in_axes=(0, per_node), out_axes=1)(x, state)
     columns, flat = values.reshape(modes * n_in, -1), coef.reshape(-1, n_out)
-    if residual is not None:  # in the same product: one of its own would double the time of a narrow layer
+    if residual is not None and kernel is not None:
+        # in the same product: one of its own would double the time of a narrow layer
         columns, flat = jnp.concatenate([columns, residual(x)]), jnp.concatenate([flat, kernel])
     y = jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision)
     return y.T if bias is None else (y + bias[:, None]).T

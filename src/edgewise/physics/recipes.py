@@ -103,8 +103,8 @@ def _while_it_forms(t: np.ndarray) -> np.ndarray:
 
 def _interfaces(x: np.ndarray) -> np.ndarray:
     """Interfaces at 1/2, the dip at 0 where u stays near 0 while it leaves it all around, the layer at the ends."""
-    interface, dip = np.exp(-(((np.abs(x) - 0.5) / 0.03) ** 2)), np.exp(-((x / 0.1) ** 2))
-    return 1 + 25 * interface + 8 * dip + 8 * np.exp((np.abs(x) - 1) / 0.02)
+    interface, dip = np.exp(-(((np.abs(x) - 0.5) / 0.035) ** 2)), np.exp(-((x / 0.12) ** 2))
+    return 1 + 14 * interface + 2 * dip + 8 * np.exp((np.abs(x) - 1) / 0.02)
 
 
 def _beginning(t: np.ndarray) -> np.ndarray:
@@ -130,7 +130,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             densities={"x": _shock, "t": _while_it_forms},
         ),
         "allen-cahn": Recipe(
-            (_polynomials(14), _splines(100)), rank=12, points=12000, steps=50,
+            (_polynomials(14), _splines(110)), rank=12, points=14000, steps=40,
             densities={"x": _interfaces, "t": _beginning},
             options={"windows": 2, "hard": {"periodic in x": False}},  # built in, the kink of the start would stay
         ),
