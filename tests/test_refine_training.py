@@ -265,3 +265,22 @@ def test_resuming_another_schedule_is_refused(tmp_path):
 def test_grids_follow_data_in_memory_only():
     with pytest.raises(EdgewiseError, match="data in memory"):
         ew.fit(new(), lambda: iter([(X, Y)]), schedule=[2, "refine:5,adaptivity=0.5", 2])
+
+
+class _Counting:
+    """A loss that counts its steps in a variable of the model that is not trained."""
+
+    def __call__(self, model, batch):
+        return jnp.mean((model(batch[0]) - batch[1]) ** 2)
+
+    def refresh(self, model, step):
+        model.count[...] = model.count[...] + 1
+        return jnp.bool_(True)
+
+
+def test_what_is_not_trained_goes_on_from_phase_to_phase():
+    model = ew.KAN([2, 1], ew.Chebyshev(2), residual=None, rngs=nnx.Rngs(0))
+    model.count = nnx.Variable(jnp.zeros(()))
+    x = np.random.default_rng(0).uniform(-1, 1, (16, 2)).astype(np.float32)
+    ew.fit(model, (x, x[:, :1]), loss=_Counting(), schedule=[Steps(5, patience=100), Steps(5)], progress=False)
+    assert float(model.count[...]) == 10

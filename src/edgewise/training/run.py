@@ -226,6 +226,7 @@ class Run:
         before, old = self._program, self.state
         if refined is None:
             self._params = before.packing.unpacked(on_host(old["params"]))
+            self._rest = on_host(old["rest"])
         self._program = self._made_program()
         fresh, opt = self._initial(self._phases.steps), old["opt"]
         if refined is not None:

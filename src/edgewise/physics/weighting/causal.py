@@ -58,7 +58,7 @@ class Causal(Weighting):
         old, level = state["weights"], state["level"]
         tolerances = jnp.atleast_1d(jnp.asarray(self.tolerance, old.dtype))
         chunk = jnp.clip(jnp.floor(look.time[EQUATION] * self.chunks).astype(jnp.int32), 0, self.chunks - 1)
-        losses = self._losses(chunk, look.residuals[EQUATION])
+        losses = self._losses(chunk, look.residuals[EQUATION], look.active[EQUATION])
         before = jnp.concatenate([jnp.zeros(1, losses.dtype), jnp.cumsum(losses)[:-1]])
         weights = jnp.exp(-tolerances[level] * before)
         solved = (jnp.min(weights) > _SOLVED).astype(level.dtype)
@@ -77,7 +77,7 @@ class Causal(Weighting):
         weights = state["weights"]
         return dict(state) | {"weights": jnp.where(rows, jnp.mean(weights), weights)}
 
-    def _losses(self, chunk: Array, residuals: Array) -> Array:
-        squares = jnp.sum(residuals**2, axis=1)
+    def _losses(self, chunk: Array, residuals: Array, active: Array) -> Array:
+        squares = active * jnp.sum(residuals**2, axis=1)
         empty = jnp.zeros(self.chunks, squares.dtype)
-        return empty.at[chunk].add(squares) / jnp.maximum(empty.at[chunk].add(1), 1)
+        return empty.at[chunk].add(squares) / jnp.maximum(empty.at[chunk].add(active), 1)

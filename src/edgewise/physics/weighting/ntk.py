@@ -48,8 +48,10 @@ class NTK(Balance):
             jacobian = jax.jacrev(lambda params: look.rows_of(params, term, row[None])[0])(look.params)
             return sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(jacobian))
 
-        rows = spread_rows(look.points[term].shape[0], self.points)
-        return jnp.mean(jax.lax.map(kernel, jnp.asarray(rows), batch_size=min(_AT_ONCE, len(rows))))
+        rows = jnp.asarray(spread_rows(look.points[term].shape[0], self.points))
+        active = look.active[term][rows]
+        traces = jax.lax.map(kernel, rows, batch_size=min(_AT_ONCE, len(rows)))
+        return jnp.sum(active * traces) / jnp.maximum(jnp.sum(active), 1)
 
 
 def spread_rows(n: int, wanted: int) -> np.ndarray:
