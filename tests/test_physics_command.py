@@ -196,7 +196,7 @@ def test_what_is_not_asked_for_is_that_of_the_problem_or_of_the_optimizer():
 
 def test_every_problem_has_a_separable_network():
     domain = TimeSpace((0.0, 1.0), Interval(0.0, 2.0))
-    recipe = pde_runs._recipe(Problem(domain, lambda u, x: time_derivative(u, x), [Periodic(axis="x")], n_out=2))
+    recipe = recipe_of(Problem(domain, lambda u, x: time_derivative(u, x), [Periodic(axis="x")], n_out=2))
     assert recipe.options["hard"] == {"periodic in x": False}
     network = recipe.model(known(domain, 2).problem)
     ends = np.asarray(network(np.array([[0.3, -1.0], [0.3, 1.0]])))

@@ -13,6 +13,7 @@ import inspect
 from collections.abc import Iterable
 from difflib import get_close_matches
 from numbers import Real
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_keywords",
     "check_positive",
     "require",
+    "unwritable",
 ]
 
 
@@ -56,6 +58,11 @@ class UnknownNameError(EdgewiseError):
 
 class MissingExtraError(EdgewiseError, ImportError):
     """An optional dependency is not installed."""
+
+
+def unwritable(folder: Path, error: OSError, do: str = "choose another folder with --out.") -> EdgewiseError:
+    """The error for a ``folder`` that cannot be made or written to."""
+    return EdgewiseError(f"cannot write to the folder {str(folder)!r}.", f"{error.strerror or error}.", do)
 
 
 def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UnknownNameError:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edgewise.errors import DataError, EdgewiseError
+from edgewise.errors import DataError, EdgewiseError, unwritable
 
 __all__ = [
     "CHECKPOINT", "COLUMNS", "HISTORY", "METRICS", "MODEL", "PREDICTIONS", "REPORT", "SETTINGS",
@@ -25,13 +25,16 @@ MODEL, METRICS, HISTORY, PREDICTIONS, REPORT = (
 FILES = (SETTINGS, COLUMNS, CHECKPOINT, MODEL, METRICS, HISTORY, PREDICTIONS, REPORT)
 
 
-def check_folder(folder: Path, *, force: bool, resume: bool) -> None:
-    """Raise :class:`EdgewiseError` if ``folder`` holds something already, unless it may be overwritten or resumed."""
+def check_folder(folder: Path, *, force: bool, resume: bool, needed: str = CHECKPOINT, what: str = "run") -> None:
+    """Raise :class:`EdgewiseError` if ``folder`` holds something already, unless it may be overwritten or resumed.
+
+    ``needed`` is the file without which nothing there can be gone on with; ``what`` is there, in a word.
+    """
     if folder.is_dir() and any(folder.iterdir()) and not (force or resume):
-        going_on = ", go on with it (--resume)" if (folder / CHECKPOINT).exists() else ""
+        going_on = ", go on with it (--resume)" if (folder / needed).exists() else ""
         raise EdgewiseError(
             f"the folder {str(folder)!r} exists and is not empty.",
-            "an earlier run would be overwritten.",
+            f"an earlier {what} would be overwritten.",
             f"choose another --out{going_on}, or overwrite it with --force.",
         )
 
@@ -51,11 +54,7 @@ def new_run(folder: Path, *, force: bool) -> Iterator[None]:
         aside = Path(tempfile.mkdtemp(prefix=".earlier-", dir=folder))
         _move(folder, aside, FILES if force else ())
     except OSError as error:
-        raise EdgewiseError(
-            f"cannot write to the folder {str(folder)!r}.",
-            f"{error.strerror or error}.",
-            "choose another folder with --out.",
-        ) from error
+        raise unwritable(folder, error) from error
     try:
         yield
     except BaseException:

@@ -15,12 +15,11 @@ import numpy as np
 from flax import nnx
 
 from edgewise._files import write_whole
-from edgewise.bases import Basis, BSpline, Chebyshev, Fourier
-from edgewise.cli.folder import read_json
-from edgewise.errors import DataError, EdgewiseError, check_count
+from edgewise.bases import Chebyshev
+from edgewise.cli.folder import check_folder, read_json
+from edgewise.errors import DataError, EdgewiseError, check_count, unwritable
 from edgewise.models import KAN, RGAKAN
 from edgewise.physics import RECIPES, Problem, Recipe, Solution, features_of, recipe_of, resolve_problem, solve
-from edgewise.physics.conditions import Periodic
 from edgewise.physics.report import REPORT, summary_rows, write_report
 from edgewise.physics.weighting import resolve_weighting
 from edgewise.study.experiment import _versions
@@ -63,18 +62,12 @@ def resolved_settings(wanted: Mapping[str, Any], folder: Path, *, force: bool, r
     """
     if resume:
         return _saved_settings(wanted, folder)
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        going_on = ", go on with it (--resume)" if (folder / SETTINGS).exists() else ""
-        raise EdgewiseError(
-            f"the folder {str(folder)!r} exists and is not empty.",
-            "an earlier result would be overwritten.",
-            f"choose another --out{going_on}, or overwrite it with --force.",
-        )
+    check_folder(folder, force=force, resume=False, needed=SETTINGS, what="result")
     name, constants = wanted["problem"], wanted.get("constants", {})
     problem = resolve_problem(name, **constants)
     model = wanted.get("model", "separable" if name in RECIPES or problem.domain.dim == 1 else "kan")
     optimizer = wanted.get("optimizer", "adam:1e-3" if model == "rga" else "levenberg_marquardt")
-    recipe = _recipe(problem) if model == "separable" else None
+    recipe = recipe_of(problem) if model == "separable" else None
     usual = POINTS_ON_A_LINE if problem.domain.dim == 1 else POINTS
     settings = {
         "problem": name,
@@ -176,11 +169,7 @@ def _begin(settings: Mapping[str, Any], folder: Path, resume: bool) -> None:
                 path.unlink()
         write_whole(folder / SETTINGS, (json.dumps(settings, indent=1) + "\n").encode())
     except OSError as error:
-        raise EdgewiseError(
-            f"cannot write to the folder {str(folder)!r}.",
-            f"{error.strerror or error}.",
-            "choose another folder with --out.",
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def _solution(problem: Problem, settings: Mapping[str, Any], seed: int, folder: Path, show: bool) -> Solution:
@@ -193,7 +182,7 @@ def _solution(problem: Problem, settings: Mapping[str, Any], seed: int, folder: 
         "progress": show,
     }
     if settings["model"] == "separable":
-        recipe = replace(_recipe(problem), points=settings["points"], steps=settings["steps"])
+        recipe = replace(recipe_of(problem), points=settings["points"], steps=settings["steps"])
         solution = recipe.solve(problem, seed, **common)
     else:
         sizes = {"points": settings["points"], "steps": settings["steps"], "seed": seed}
@@ -210,22 +199,6 @@ def _network(name: str, problem: Problem, seed: int) -> nnx.Module | None:
     if name == "chebyshev":
         return KAN([features, 8, 8, problem.n_out], Chebyshev(8), rngs=rngs)
     return None
-
-
-def _recipe(problem: Problem) -> Recipe:
-    """The problem's own recipe; without one splines over time, or polynomials, and waves along periodic coordinates."""
-    if problem.name in RECIPES:
-        return recipe_of(problem.name)
-    if problem.domain.dim == 1:
-        return Recipe((BSpline(5, 60),), rank=1, points=POINTS_ON_A_LINE, steps=150)
-    bases: list[Basis] = [Chebyshev(20, squash=None)] * problem.domain.dim
-    # bases that are periodic themselves: nothing to build in, and the terms of the loss are 0 at their few points
-    periodic = [condition for condition in problem.conditions if isinstance(condition, Periodic)]
-    for condition in periodic:
-        bases[condition.column(problem.domain)] = Fourier(12, period=2.0)
-    names = [condition.name for condition in periodic]
-    options = {"hard": dict.fromkeys(names, False), "points": dict.fromkeys(names, 8)} if names else {}
-    return Recipe(tuple(bases), rank=8, points=3000, steps=150, options=options)
 
 
 def _keep(finished: Finished, solution: Solution, seed: int) -> None:

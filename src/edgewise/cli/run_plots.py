@@ -7,20 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewise._figures import FAINT, INK, blank_figure, figure_bytes, inline_svg, plain_frame
 from edgewise.cli.scores import confusion_matrix
 from edgewise.cli.summary import score_text
 from edgewise.errors import require
-from edgewise.study.plots import (
-    COLOURS,
-    FAINT,
-    INK,
-    MAX_LABELLED_CLASSES,
-    _figure,
-    _frame,
-    figure_bytes,
-    literal,
-)
-from edgewise.study.report import inline_svg
+from edgewise.study.plots import COLOURS, MAX_LABELLED_CLASSES, literal
 from edgewise.training.history import plain_log_ticks
 
 if TYPE_CHECKING:
@@ -58,7 +49,7 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
 
     ``curve`` has pairs of a step and a loss by part of the data; a loss that is not finite is None.
     """
-    figure = _figure(8.6, 4.0)
+    figure = blank_figure(8.6, 4.0)
     axes = figure.add_subplot()
     lowest, highest = np.inf, -np.inf
     for (part, points), colour, dashes in zip(curve.items(), COLOURS, ((None, None), (5, 1.5)), strict=False):
@@ -81,7 +72,7 @@ def curve_figure(curve: Mapping[str, Sequence[Any]]) -> Figure:
     axes.set_ylabel("loss")
     if len([points for points in curve.values() if points]) > 1:
         axes.legend(frameon=False, fontsize=9, labelcolor=INK)
-    _frame(axes)
+    plain_frame(axes)
     return figure
 
 
@@ -90,7 +81,7 @@ def fit_figure(truth: np.ndarray, predicted: np.ndarray, targets: Sequence[str])
     shown = targets[:MOST_TARGETS]
     across = min(3, len(shown))
     down = -(-len(shown) // across)
-    figure = _figure(8.6 if across > 1 else 5.6, {1: 5.0, 2: 4.4, 3: 3.4}[across] * down)
+    figure = blank_figure(8.6 if across > 1 else 5.6, {1: 5.0, 2: 4.4, 3: 3.4}[across] * down)
     rows = np.random.default_rng(0).permutation(len(truth))[:MOST_POINTS]
     for i, name in enumerate(shown):
         axes = figure.add_subplot(down, across, i + 1)
@@ -104,7 +95,7 @@ def fit_figure(truth: np.ndarray, predicted: np.ndarray, targets: Sequence[str])
         axes.set_aspect("equal")
         axes.set_xlabel(f"true {literal(name)}")
         axes.set_ylabel(f"predicted {literal(name)}")
-        _frame(axes)
+        plain_frame(axes)
     return figure
 
 
@@ -115,7 +106,7 @@ def class_figure(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str
     matrix = confusion_matrix(truth, predicted, len(classes))
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     size = min(3.2 + 0.45 * len(classes), 8.6)
-    figure = _figure(size + 0.6, size)
+    figure = blank_figure(size + 0.6, size)
     axes = figure.add_subplot()
     edges = np.arange(len(classes) + 1) - 0.5
     # no share at all is the ground of the page, light or dark
@@ -127,7 +118,7 @@ def class_figure(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[str
         _label_cells(axes, matrix, share, [literal(name) for name in classes])
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    _frame(axes, grid=False)
+    plain_frame(axes, grid=False)
     return figure
 
 

@@ -312,15 +312,12 @@ class Data(Condition):
         return "data"
 
     def check(self, domain):
-        inside = domain.contains(self.points)
-        if not inside.all():
-            row = int(np.flatnonzero(~inside)[0])
-            raise DataError(
-                f"Data: {int((~inside).sum())} of {len(inside)} points lie outside {domain}, the first in row {row}: "
-                f"{self.points[row].tolist()}.",
-                "the equation holds inside the domain only.",
-                "enlarge the domain, or leave those rows out: keep = domain.contains(points).",
-            )
+        domain.check_inside(
+            self.points,
+            "the equation holds inside the domain only.",
+            "enlarge the domain, or leave those rows out: keep = domain.contains(points).",
+            whose="Data: ",
+        )
 
     def samples(self, domain, n, method, seed):
         return {"x": self.points, "target": self.values}

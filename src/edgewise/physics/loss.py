@@ -13,7 +13,7 @@ from jax import Array
 
 from edgewise.physics.problem import Problem
 from edgewise.physics.resampling import Resampling
-from edgewise.physics.trial import Collocation, Trial
+from edgewise.physics.trial import Trial, arrays_of, kept, renew
 from edgewise.physics.weighting.base import EQUATION, Look, Weighting
 from edgewise.training.optim import Rows
 
@@ -92,10 +92,10 @@ class ResidualLoss:
     def begin(self, model: Trial, pool: Any = None) -> None:
         """Give the model what weightings and resampling keep in it."""
         points = {term: model.of(term)["x"] for term in self.terms}
-        for index, weighting in enumerate(self.weightings):
-            model.adaptive[f"weighting{index}"] = _kept(weighting.init(points))
+        for weighting, name in zip(self.weightings, self._names, strict=True):
+            model.adaptive[name] = kept(weighting.init(points))
         if self.resampling is not None:
-            model.adaptive[_RESAMPLING] = _kept(self.resampling.init(points[EQUATION], pool))
+            model.adaptive[_RESAMPLING] = kept(self.resampling.init(points[EQUATION], pool))
 
     def refresh(self, model: Trial, step: Array) -> Array:
         """Renew points, then weights, where it is time to; whether anything was renewed."""
@@ -107,10 +107,10 @@ class ResidualLoss:
         for weighting, name in zip(self.weightings, self._names, strict=True):
             due = step % weighting.every == 0
             changed = changed | due
-            state = _arrays(model.adaptive[name])
+            state = arrays_of(model.adaptive[name])
             renewed = lambda weighting=weighting, state=state: weighting.update(state, self._look(model, step))
             new = jax.lax.cond(due, renewed, lambda state=state: state)
-            _keep(model.adaptive[name], new)
+            renew(model.adaptive[name], new)
         return changed
 
     def inputs(self, model: Trial) -> Array:
@@ -123,14 +123,14 @@ class ResidualLoss:
         return [f"weighting{index}" for index in range(len(self.weightings))]
 
     def _states(self, model):
-        return [_arrays(model.adaptive[name]) for name in self._names]
+        return [arrays_of(model.adaptive[name]) for name in self._names]
 
     def _resampled(self, model, due, step):
         assert self.resampling is not None
         resampling, samples = self.resampling, model.of(EQUATION)
-        state, names = _arrays(model.adaptive[_RESAMPLING]), self._names
+        state, names = arrays_of(model.adaptive[_RESAMPLING]), self._names
         sizes = lambda x: jnp.linalg.norm(self.term(model, EQUATION, {"x": x}), axis=1)
-        stay = [_arrays(model.adaptive[name]) for name in names]
+        stay = [arrays_of(model.adaptive[name]) for name in names]
 
         def draw():
             after, drawn = resampling.drawn(state, samples, sizes, step)
@@ -139,10 +139,10 @@ class ResidualLoss:
             return after, drawn, moved
 
         new = jax.lax.cond(due, draw, lambda: (state, samples, stay))
-        _keep(model.adaptive[_RESAMPLING], new[0])
-        _keep(model.samples[EQUATION], new[1])
+        renew(model.adaptive[_RESAMPLING], new[0])
+        renew(model.samples[EQUATION], new[1])
         for name, weights in zip(names, new[2], strict=True):
-            _keep(model.adaptive[name], weights)
+            renew(model.adaptive[name], weights)
 
     def _look(self, model, step):
         graphdef, params, rest = nnx.split(model, nnx.Param, ...)
@@ -171,16 +171,3 @@ class ResidualLoss:
 
 def _active(samples: Mapping[str, Array]) -> Array:
     return samples.get("active", jnp.ones_like(samples["x"][:, :1]))[:, 0]
-
-
-def _kept(arrays: Mapping[str, Any]) -> Any:
-    return nnx.Dict({name: Collocation(leaf) for name, leaf in arrays.items()})
-
-
-def _arrays(kept: Any) -> dict[str, Array]:
-    return {name: value[...] for name, value in kept.items()}
-
-
-def _keep(kept: Any, arrays: Mapping[str, Any]) -> None:
-    for name, leaf in arrays.items():
-        kept[name][...] = leaf

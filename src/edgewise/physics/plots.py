@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewise._figures import INK, blank_figure, figure_bytes, inline_svg, plain_frame
 from edgewise.errors import ShapeError, require
 from edgewise.physics.conditions import Data
 from edgewise.physics.reference import Reference
@@ -22,10 +22,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["INK", "figure_svg", "plot_solution", "plot_training"]
+__all__ = ["figure_svg", "plot_solution", "plot_training"]
 
-INK = "#24292e"  # text and axes; a report replaces it by the page's own colour
-_FAINT = "#8a9199"
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _FINE = {1: 501, 2: 161}  # points along a coordinate where no reference says
 _DECADES = 6  # of errors that a map tells apart
@@ -63,7 +61,7 @@ def plot_training(solution: Solution) -> Figure:
     windows = solution.windows
     across = min(3, len(windows))
     down = -(-len(windows) // across)
-    figure = _figure(5.6 if across == 1 else 3.9 * across, 3.4 * down)
+    figure = blank_figure(5.6 if across == 1 else 3.9 * across, 3.4 * down)
     for index, window in enumerate(windows):
         axes = figure.add_subplot(down, across, index + 1)
         window.result.history.plot(axes)
@@ -72,19 +70,13 @@ def plot_training(solution: Solution) -> Figure:
             text.set_color(INK)
         if len(windows) > 1:
             axes.set_title(f"{window.stretch[0]:g} to {window.stretch[1]:g}", fontsize=9.5, color=INK, loc="left")
-        _frame(axes)
+        plain_frame(axes)
     return figure
 
 
 def figure_svg(figure: Figure) -> str:
-    """``figure`` as an SVG element for a page: without prologue, its ink in the page's colour, no date."""
-    from matplotlib import rc_context
-
-    buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "edgewise", "svg.fonttype": "path"}):
-        figure.savefig(buffer, format="svg", transparent=True, dpi=160, metadata={"Date": None})
-    text = buffer.getvalue().decode()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    """``figure`` as an SVG element for a page, its maps at 160 dots per inch."""
+    return inline_svg(figure_bytes(figure, "svg", dots=160))
 
 
 @dataclass(frozen=True)
@@ -138,7 +130,7 @@ def _maps(solution: Solution, view: _View) -> Figure:
     error = view.error
     columns = 2 if error is None else 4
     rows = max(view.u.shape[-1], view.residual.shape[-1])
-    figure = _figure(3.15 * columns, 2.75 * rows + 0.15)
+    figure = blank_figure(3.15 * columns, 2.75 * rows + 0.15)
     flat = problem.time is None or len(problem.domain.names) > 2  # two coordinates of space
     truth = np.empty(0) if view.reference is None else view.reference
     for row in range(rows):
@@ -184,7 +176,7 @@ def _map(figure: Figure, axes: Axes, view: _View, values: np.ndarray, limits: tu
     axes.set_ylim(up[0], up[-1])
     axes.set_xlabel(view.names[0])
     axes.set_ylabel(view.names[1])
-    _frame(axes, grid=False)
+    plain_frame(axes, grid=False)
     bar = figure.colorbar(mesh, ax=axes, extend=extend, fraction=0.06, pad=0.02)
     bar.solids.set_rasterized(True)  # pyright: ignore[reportOptionalMemberAccess]
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
@@ -213,7 +205,7 @@ def _curves(solution: Solution, view: _View) -> Figure:
     problem = solution.problem
     error, (x,) = view.error, view.axes
     heights = [2.2, 1.0] if error is None else [2.2, 1.0, 1.0]
-    figure = _figure(7.6, 1.45 * sum(heights) + 0.3)
+    figure = blank_figure(7.6, 1.45 * sum(heights) + 0.3)
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     names = [_output(index, problem.n_out) for index in range(problem.n_out)]
     top = panels[0]
@@ -233,7 +225,7 @@ def _curves(solution: Solution, view: _View) -> Figure:
     panels[-1].set_xlabel(view.names[0])
     panels[-1].set_xlim(x[0], x[-1])
     for axes in panels:
-        _frame(axes)
+        plain_frame(axes)
     figure.align_ylabels(panels)
     return figure
 
@@ -269,25 +261,3 @@ def _output(index: int, count: int) -> str:
 
 def _colour(index: int) -> str:
     return _COLOURS[index % len(_COLOURS)]
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _frame(axes: Axes, grid: bool = True) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(INK)
-    axes.tick_params(which="both", colors=INK, labelcolor=INK, labelsize=9)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.set_axisbelow(True)
-    if grid:
-        axes.grid(which="major", color=_FAINT, alpha=0.25, linewidth=0.6)

@@ -16,6 +16,7 @@ from flax import nnx
 
 from edgewise.bases import Basis, BSpline, Chebyshev, Fourier
 from edgewise.models import SeparableKAN
+from edgewise.physics.conditions import Periodic
 from edgewise.physics.geometry import graded
 from edgewise.physics.problem import Problem
 from edgewise.physics.solution import Solution
@@ -74,9 +75,30 @@ class Recipe:
         return solve(problem, self.model(problem, seed), **self.settings(problem, seed) | changes)
 
 
-def recipe_of(name: str) -> Recipe:
-    """The recipe of a problem by its name; one that suits smooth solutions where it has none of its own."""
-    return RECIPES.get(name, Recipe((_polynomials(20),) * 2, rank=8, points=3000, steps=150))
+def recipe_of(problem: Any) -> Recipe:
+    """The recipe of a problem, given itself or by its name; one that suits smooth solutions where it has none.
+
+    That is splines over time alone, or polynomials, with waves along periodic coordinates; of what is known by name
+    only, polynomials of two coordinates.
+    """
+    name = problem.name if isinstance(problem, Problem) else problem
+    if name in RECIPES:
+        return RECIPES[name]
+    dim = problem.domain.dim if isinstance(problem, Problem) else 2
+    if dim == 1:
+        return Recipe((BSpline(5, 60),), rank=1, points=256, steps=150)
+    bases: list[Basis] = [_polynomials(20)] * dim
+    conditions = problem.conditions if isinstance(problem, Problem) else ()
+    periodic = [condition for condition in conditions if isinstance(condition, Periodic)]
+    for condition in periodic:
+        bases[condition.column(problem.domain)] = Fourier(12, period=2.0)
+    options = _periodic_by_itself(*(condition.name for condition in periodic)) if periodic else {}
+    return Recipe(tuple(bases), rank=8, points=3000, steps=150, options=options)
+
+
+def _periodic_by_itself(*names: str) -> dict[str, Any]:
+    """For bases that are periodic themselves: nothing is built in, and the terms are 0 at their few points."""
+    return {"hard": dict.fromkeys(names, False), "points": dict.fromkeys(names, 8)}
 
 
 def _half_even(problem: Problem, name: str, density: Callable[[np.ndarray], Any]) -> Callable[[np.ndarray], Any]:
@@ -111,9 +133,6 @@ def _beginning(t: np.ndarray) -> np.ndarray:
     return 1 + 4 * np.exp(-t / 0.05)
 
 
-# a basis that is periodic itself: nothing to build in, and the term of the loss is 0 at its few points
-_BY_ITSELF = {"hard": {"periodic in x": False}, "points": {"periodic in x": 8}}
-
 _SMOOTH = Recipe((_polynomials(10),) * 2, rank=3, points=800, steps=60)
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -123,7 +142,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "poisson": Recipe((_polynomials(22),) * 2, rank=3, points=2500, steps=80),
         "helmholtz": Recipe((_polynomials(26),) * 2, rank=3, points=3000, steps=100),
         "advection": Recipe(
-            (_polynomials(36), Fourier(2, period=2.0)), rank=4, points=1500, steps=80, options=_BY_ITSELF
+            (_polynomials(36), Fourier(2, period=2.0)), rank=4, points=1500, steps=80,
+            options=_periodic_by_itself("periodic in x"),
         ),
         "burgers": Recipe(
             (_splines(48), _splines(72)), rank=18, points=10000, steps=80,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgewise._files import write_whole
-from edgewise.errors import EdgewiseError, MissingExtraError, ShapeError
+from edgewise._pages import page_style
+from edgewise.errors import EdgewiseError, MissingExtraError, ShapeError, unwritable
 from edgewise.physics.problems import PROBLEMS
 from edgewise.physics.solution import Solution
 
@@ -22,37 +23,21 @@ __all__ = ["REPORT", "headline", "median_run", "summary_rows", "table_columns", 
 
 REPORT = "report.html"
 
-# Colours of text and ground follow the reader's preference for light or dark; nothing is loaded from anywhere.
-_STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #24292e; --faint: #636c76; --line: #d8dee4; --tint: #f4f7fa;
-  --mark: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --ground: #15181c; --ink: #e3e7eb; --faint: #9aa4ae; --line: #343b43;
-  --tint: #1d2228; --mark: #56b4e9; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 76rem; padding: 1.5rem 1.2rem 4rem; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .2rem; }
-h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; }
-.under { color: var(--faint); margin: 0 0 1.2rem; }
+_STYLE = page_style("""
+body { max-width: 76rem; }
 .wide + .under { margin-top: .6rem; }
-.verdict { background: var(--tint); border-left: 4px solid var(--mark); padding: .8rem 1rem; margin: 1.2rem 0; }
-.interrupted { border-left-color: #d55e00; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .38rem .9rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--faint); font-weight: 600; }
+table { font-size: .9rem; }
+th, td { padding: .38rem .9rem; white-space: nowrap; }
 th:first-child, td:first-child, .plain td, .plain th { text-align: left; padding-left: .2rem; }
 .plain { width: 100%; }
 .plain td { white-space: normal; overflow-wrap: anywhere; }
 .plain th { width: 11rem; vertical-align: top; }
 tr.median td { font-weight: 700; }
-figure { margin: 1.2rem 0; }
-figure svg { max-width: 100%; height: auto; color: var(--ink); display: block; }
+figure svg { max-width: 100%; display: block; }
 .maps svg { min-width: 46rem; }
-pre { background: var(--tint); padding: .8rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .86rem; }
+pre { font-size: .86rem; }
 pre, code { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-@media print { body { max-width: none; } figure { break-inside: avoid; } }
-"""
+""")
 
 _MAPS = "The solution, its error and the residual"
 _TRAINING = "Loss while training"
@@ -101,9 +86,7 @@ def write_report(
             pictures, notes = {}, [*notes, f"no pictures were made: {error.what} {error.do}"]
         write_whole(target, _page(chosen, rows, pictures, settings or {}, notes).encode())
     except OSError as error:
-        raise EdgewiseError(
-            f"cannot write to the folder {str(folder)!r}.", f"{error.strerror or error}.", "choose another folder."
-        ) from error
+        raise unwritable(Path(folder), error, "choose another folder.") from error
     return target
 
 

@@ -116,15 +116,7 @@ class Solution:
 
     def _checked(self, x: Any) -> np.ndarray:
         x = np.asarray(x, np.float64)
-        inside = self.problem.domain.contains(x)
-        if not inside.all():
-            row = int(np.flatnonzero(~inside)[0])
-            raise DataError(
-                f"{int((~inside).sum())} of {len(x)} points lie outside {self.problem.domain}, the first in row {row}: "
-                f"{x[row].tolist()}.",
-                "the solution is not known there.",
-                "leave them out.",
-            )
+        self.problem.domain.check_inside(x, "the solution is not known there.", "leave them out.")
         end = self.windows[-1].stretch[1]
         if self.problem.time is not None and end < self.problem.time[1] and (x[:, 0] > end).any():
             raise DataError(

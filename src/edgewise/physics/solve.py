@@ -22,6 +22,7 @@ from edgewise.physics.ansatz import Ansatz, ansatz_for
 from edgewise.physics.conditions import Condition, Data, Initial
 from edgewise.physics.geometry import TimeSpace
 from edgewise.physics.loss import ResidualLoss
+from edgewise.physics.operators import time_derivative
 from edgewise.physics.problem import Problem
 from edgewise.physics.resampling import Resampling
 from edgewise.physics.sampling import METHODS
@@ -70,16 +71,11 @@ class _Points:
         wanted = self.wanted.get(EQUATION)
         if wanted is None or np.ndim(wanted) == 0:
             return
-        x = np.asarray(wanted, np.float64)
-        outside = ~problem.domain.contains(x)
-        if outside.any():
-            row = int(np.flatnonzero(outside)[0])
-            raise EdgewiseError(
-                f"{int(outside.sum())} of {len(x)} points lie outside {problem.domain}, the first in row {row}: "
-                f"{x[row].tolist()}.",
-                "the equation holds inside the domain only.",
-                "leave them out: points[problem.domain.contains(points)].",
-            )
+        problem.domain.check_inside(
+            wanted,
+            "the equation holds inside the domain only.",
+            "leave them out: points[problem.domain.contains(points)].",
+        )
 
 
 def solve(
@@ -289,16 +285,8 @@ class _End:
         self._trial, self._order, self._outputs = trial, order, outputs
 
     def __call__(self, x: Any) -> Any:
-        u = self._trial
-        for _ in range(self._order):
-            u = _rate(u)
-        values = u(x)
+        values = time_derivative(self._trial, x, self._order)
         return values if self._outputs is None else values[:, jnp.asarray(self._outputs)]
-
-
-def _rate(u):
-    ahead = lambda x: jnp.zeros_like(x).at[:, 0].set(1)
-    return lambda x: jax.jvp(u, (x,), (ahead(x),))[1]
 
 
 def _file(checkpoint: Any, index: int, windows: int) -> Any:

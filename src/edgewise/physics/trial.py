@@ -12,7 +12,7 @@ from jax import Array
 
 from edgewise.physics.ansatz import Ansatz
 
-__all__ = ["Collocation", "Trial"]
+__all__ = ["Collocation", "Trial", "arrays_of", "kept", "renew"]
 
 
 class Collocation(nnx.Variable):
@@ -27,8 +27,7 @@ class Trial(nnx.Module):
         ansatz: what is exact by construction.
         unknowns: the parameters of the equation that are trained, by name.
         samples: for each term of the loss, arrays with one row a point.
-        pool: candidates for points of the equation, ``[N, d]``, where they are drawn anew.
-        adaptive: the states of weightings and resampling.
+        adaptive: the states of weightings and resampling, arrays by name.
     """
 
     def __init__(self, network: nnx.Module, ansatz: Ansatz, unknowns: Mapping[str, float], dtype: Any):
@@ -44,12 +43,28 @@ class Trial(nnx.Module):
     @property
     def parameters(self) -> dict[str, Array]:
         """The unknown parameters as they stand."""
-        return {name: value[...] for name, value in self.unknowns.items()}
+        return arrays_of(self.unknowns)
 
     def keep(self, term: str, arrays: Mapping[str, np.ndarray], dtype: Any) -> None:
         """Let ``arrays``, one row a point, be what a term of the loss looks at."""
-        self.samples[term] = nnx.Dict({name: Collocation(jnp.asarray(value, dtype)) for name, value in arrays.items()})
+        self.samples[term] = kept({name: jnp.asarray(value, dtype) for name, value in arrays.items()})
 
     def of(self, term: str) -> dict[str, Array]:
         """What a term of the loss looks at."""
-        return {name: value[...] for name, value in self.samples[term].items()}
+        return arrays_of(self.samples[term])
+
+
+def kept(arrays: Mapping[str, Any]) -> Any:
+    """Arrays by name as variables of a module."""
+    return nnx.Dict({name: Collocation(leaf) for name, leaf in arrays.items()})
+
+
+def arrays_of(variables: Any) -> dict[str, Array]:
+    """What :func:`kept` made variables of, as it stands."""
+    return {name: value[...] for name, value in variables.items()}
+
+
+def renew(variables: Any, arrays: Mapping[str, Any]) -> None:
+    """Give variables new arrays of the old shapes."""
+    for name, leaf in arrays.items():
+        variables[name][...] = leaf

@@ -7,11 +7,11 @@ on top, and labels stand at the lines themselves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgewise._figures import FAINT, INK, blank_figure, plain_frame
 from edgewise.errors import require
 from edgewise.study.comparison import Comparison, show
 from edgewise.training.history import plain_log_ticks
@@ -20,10 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["figure_bytes", "figures"]
+__all__ = ["figures"]
 
-INK = "#24292e"  # text and axes; the report replaces it by the page's own colour
-FAINT = "#8a9199"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6BB1", "#8a7a5c")
 DASHES = ((), (5, 1.5), (1.5, 1.5), (7, 1.5, 1.5, 1.5), (3, 1), (9, 2), (1, 1, 4, 1), (2, 3))
 ORDER = ("default", "lecun", "glorot", "glorot_fine", "power", "balanced", "lowest_mode_first", "residual_first")
@@ -46,22 +44,9 @@ def figures(result: Comparison) -> dict[str, Figure]:
     return made
 
 
-def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """``figure`` as ``"png"`` (white ground, 160 dots per inch) or ``"svg"`` (no date, stable names) bytes."""
-    from matplotlib import rc_context
-
-    buffer = BytesIO()
-    with rc_context({"svg.hashsalt": "edgewise", "svg.fonttype": "path"}):
-        if kind == "svg":
-            figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-        else:
-            figure.savefig(buffer, format=kind, dpi=160, facecolor="white")
-    return buffer.getvalue()
-
-
 def loss_figure(result: Comparison) -> Figure:
     """Median training loss of each scheme, with the band between the quartiles, on a logarithmic axis."""
-    figure = _figure(8.6, 4.6)
+    figure = blank_figure(8.6, 4.6)
     axes = figure.add_subplot()
     ends = []
     for name in [row.scheme for row in result.rows]:
@@ -80,7 +65,7 @@ def loss_figure(result: Comparison) -> Figure:
     axes.set_xlabel("epoch")
     axes.set_ylabel(f"training loss ({result.settings['loss'].replace('_', ' ')})")
     axes.set_title(f"median over {len(result.seeds)} seeds, band: quartiles", fontsize=9, color=FAINT, loc="left")
-    _frame(axes)
+    plain_frame(axes)
     _label_ends(figure, axes, ends)
     return figure
 
@@ -88,7 +73,7 @@ def loss_figure(result: Comparison) -> Figure:
 def score_figure(result: Comparison) -> Figure:
     """Every run's test score, a row per scheme, the best on top: box from quartile to quartile, median, single runs."""
     rows = result.rows
-    figure = _figure(8.6, 1.1 + 0.46 * len(rows))
+    figure = blank_figure(8.6, 1.1 + 0.46 * len(rows))
     axes = figure.add_subplot()
     jitter = np.random.default_rng(0).uniform(-0.16, 0.16, len(result.seeds))
     published = False
@@ -122,14 +107,14 @@ def score_figure(result: Comparison) -> Figure:
     axes.set_xlabel(result.task.score_name)
     legend = "dot: one seed · box: quartiles · line: median" + (" · diamond: published (one seed)" if published else "")
     axes.set_title(legend, fontsize=9, color=FAINT, loc="left")
-    _frame(axes)
+    plain_frame(axes)
     return figure
 
 
 def fit_figure(result: Comparison) -> Figure:
     """Prediction against truth on the test rows, for the run of median score of the best and of the worst scheme."""
     chosen = _best_and_worst(result)
-    figure = _figure(8.6, 4.4)
+    figure = blank_figure(8.6, 4.4)
     truth = result.task.unscale(result.task.y_test)
     for position, name in enumerate(chosen):
         axes = figure.add_subplot(1, len(chosen), position + 1)
@@ -144,7 +129,7 @@ def fit_figure(result: Comparison) -> Figure:
         axes.set_xlabel(f"true {target}")
         axes.set_ylabel(f"predicted {target}" if position == 0 else "")
         axes.set_title(_run_title(result, name, j, position), fontsize=9.5, color=INK, loc="left")
-        _frame(axes)
+        plain_frame(axes)
     _share_limits(figure)
     return figure
 
@@ -155,7 +140,7 @@ def confusion_figure(result: Comparison) -> Figure:
     classes = [literal(name) for name in result.task.class_names]
     many = len(classes) > MAX_LABELLED_CLASSES
     long_labels = max(len(name) for name in classes) > 3
-    figure = _figure(8.6, 4.6)
+    figure = blank_figure(8.6, 4.6)
     for position, name in enumerate(chosen):
         axes = figure.add_subplot(1, len(chosen), position + 1)
         i, j = result.names.index(name), _median_run(result, name)
@@ -175,30 +160,8 @@ def confusion_figure(result: Comparison) -> Figure:
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class" if position == 0 else "")
         axes.set_title(_run_title(result, name, j, position), fontsize=9.5, color=INK, loc="left")
-        _frame(axes, grid=False)
+        plain_frame(axes, grid=False)
     return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _frame(axes: Axes, grid: bool = True) -> None:
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("bottom", "left"):
-        axes.spines[side].set_color(INK)
-    axes.tick_params(which="both", colors=INK, labelcolor=INK, labelsize=9)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    axes.set_axisbelow(True)
-    if grid:
-        axes.grid(which="major", color=FAINT, alpha=0.25, linewidth=0.6)
 
 
 def _style(name: str, names: tuple[str, ...]) -> tuple[str, tuple[int | float, ...]]:

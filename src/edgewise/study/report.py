@@ -9,8 +9,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from edgewise._figures import figure_bytes, inline_svg
 from edgewise._files import write_whole
-from edgewise.errors import EdgewiseError, MissingExtraError
+from edgewise._pages import page_style
+from edgewise.errors import EdgewiseError, MissingExtraError, unwritable
 from edgewise.study.comparison import Comparison
 
 __all__ = ["REPORT", "RESULTS", "prepare_folder", "write_report"]
@@ -23,36 +25,20 @@ CAPTIONS = {
     "fit": "Fit against truth on the test rows",
 }
 
-# Colours of text and ground follow the reader's preference for light or dark; nothing is loaded from anywhere.
-STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #24292e; --faint: #636c76; --line: #d8dee4; --tint: #f4f7fa;
-  --mark: #0072b2; }
-@media (prefers-color-scheme: dark) { :root { --ground: #15181c; --ink: #e3e7eb; --faint: #9aa4ae; --line: #343b43;
-  --tint: #1d2228; --mark: #56b4e9; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 68rem; padding: 1.5rem 1.2rem 4rem; background: var(--ground); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .2rem; }
-h2 { font-size: 1.15rem; margin: 2.4rem 0 .6rem; }
-.under { color: var(--faint); margin: 0 0 1.2rem; }
-.verdict { background: var(--tint); border-left: 4px solid var(--mark); padding: .8rem 1rem; margin: 1.2rem 0; }
-.interrupted { border-left-color: #d55e00; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .38rem .45rem; text-align: right; border-bottom: 1px solid var(--line); }
-th { vertical-align: bottom; color: var(--faint); font-weight: 600; }
+STYLE = page_style("""
+table { width: 100%; font-size: .86rem; }
+th, td { padding: .38rem .45rem; }
+th { vertical-align: bottom; }
 td { white-space: nowrap; }
 th:first-child, td:first-child, .plain td, .plain th { text-align: left; }
 .plain td { white-space: normal; overflow-wrap: anywhere; }
 .plain th { width: 11rem; vertical-align: top; }
 tr.best td { font-weight: 700; }
-figure { margin: 1.2rem 0; }
-figure svg { width: 100%; height: auto; color: var(--ink); }
+figure svg { width: 100%; }
 @media (prefers-color-scheme: dark) { figure svg { filter: brightness(1.2); } }
-pre { background: var(--tint); padding: .8rem 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .88rem; }
+pre { font-size: .88rem; }
 ul { padding-left: 1.2rem; }
-@media print { body { max-width: none; } figure { break-inside: avoid; } }
-"""
+""")
 
 GLOSSARY = (
     "Rows are in order of the median. A gain is what the scheme predicts before training: the variance of the output "
@@ -79,7 +65,7 @@ def prepare_folder(out: Path, *, force: bool = False) -> Path:
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
-        raise _cannot_write(out, error) from error
+        raise unwritable(out, error) from error
     return out
 
 
@@ -96,7 +82,7 @@ def write_report(result: Comparison, out: Path, *, force: bool = False) -> Compa
     try:
         write_whole(out / RESULTS, result.to_json().encode())
         try:
-            from edgewise.study.plots import figure_bytes, figures
+            from edgewise.study.plots import figures
 
             drawn = figures(result)
             pictures = {name: figure_bytes(figure, "svg") for name, figure in drawn.items()}
@@ -110,7 +96,7 @@ def write_report(result: Comparison, out: Path, *, force: bool = False) -> Compa
             write_whole(out / f"{name}.svg", pictures[name])
             write_whole(out / f"{name}.png", figure_bytes(figure, "png"))
     except OSError as error:
-        raise _cannot_write(out, error) from error
+        raise unwritable(out, error) from error
     return result
 
 
@@ -153,14 +139,6 @@ def html_page(result: Comparison, pictures: dict[str, str]) -> str:
 """
 
 
-def inline_svg(svg: bytes) -> str:
-    """An SVG file as an element of a page: without its XML prologue, its ink in the page's colour."""
-    from edgewise.study.plots import INK
-
-    text = svg.decode()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
-
-
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str]], best: str | None) -> str:
     head = "".join(f"<th>{escape(column)}</th>" for column in columns)
     body = []
@@ -180,9 +158,3 @@ def _facts(facts: Mapping[str, Any]) -> str:
 
 def _spoken(value: object) -> str:
     return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def _cannot_write(out: Path, error: OSError) -> EdgewiseError:
-    return EdgewiseError(
-        f"cannot write to the folder {str(out)!r}.", f"{error.strerror or error}.", "choose another folder with --out."
-    )

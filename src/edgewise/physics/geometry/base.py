@@ -107,6 +107,15 @@ class Geometry(CheckedKeywords, ABC):
         pieces, x = self._pieces(part), self._points(x)
         return np.any([self._near(x, piece, tolerance) for piece in pieces], axis=0)
 
+    def check_inside(self, x: Any, why: str, do: str, whose: str = "") -> None:
+        """Raise ``DataError`` where points ``[n, dim]`` lie outside, naming the first of them."""
+        x = self._points(x)
+        outside = np.flatnonzero(~self.contains(x))
+        if len(outside):
+            row = int(outside[0])
+            told = f"{whose}{len(outside)} of {len(x)} points lie outside {self}, the first in row {row}"
+            raise DataError(f"{told}: {x[row].tolist()}.", why, do)
+
     def normals(self, x: Any, part: str = EVERYTHING) -> np.ndarray:
         """Outward unit normals ``[n, dim]`` at points ``[n, dim]`` on a part of the boundary.
 

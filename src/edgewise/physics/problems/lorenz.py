@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from edgewise.errors import check_count, check_positive
 from edgewise.physics import spectral
-from edgewise.physics.conditions import Initial
-from edgewise.physics.geometry import Interval
 from edgewise.physics.operators import time_derivative
 from edgewise.physics.problem import Problem
-from edgewise.physics.problems.measuring import measured
-from edgewise.physics.reference import Reference
+from edgewise.physics.problems.dynamics import Dynamics
 
 __all__ = ["inverse_lorenz", "lorenz"]
 
 _START = (1.0, 1.0, 1.0)
-_SOURCE = "Lorenz 1963"
 
 
 @cache
@@ -39,20 +33,7 @@ def lorenz(sigma: Any = 10.0, rho: Any = 28.0, beta: Any = 8 / 3, start: Any = _
     Source: Lorenz, J. Atmos. Sci. 20 (1963) 130.
     Reference: 501 moments, DOP853 with tolerance 1e-13, relative L2 2e-14 up to t = 3.
     """
-    numbers = _checked({"sigma": sigma, "rho": rho, "beta": beta}, end)
-
-    def equation(u, t):
-        return _missing(u, t, numbers)
-
-    return Problem(
-        Interval(0.0, end, name="t"),
-        equation,
-        [Initial(value=start)],
-        n_out=3,
-        reference=partial(_reference, *numbers.values(), start, end),
-        name="lorenz",
-        source=_SOURCE,
-    )
+    return _DYNAMICS.forward({"sigma": sigma, "rho": rho, "beta": beta}, start, end)
 
 
 @cache
@@ -80,22 +61,8 @@ def inverse_lorenz(
     Source: the kind of problem is that of DeepXDE's example (Lu et al., SIAM Rev. 63 (2021) 208).
     Reference: as for :func:`lorenz`.
     """
-    numbers = _checked({"sigma": sigma, "rho": rho, "beta": beta}, end)
-    check_positive("guess", guess)
-    t = end * np.arange(1, check_count("n", n) + 1) / n
-    values = spectral.lorenz(t, **numbers, start=start).flat
-
-    return Problem(
-        Interval(0.0, end, name="t"),
-        _missing,
-        [Initial(value=start), measured(t[:, None], values, noise, float(np.abs(values).max()), seed)],
-        n_out=3,
-        parameters=dict.fromkeys(numbers, float(guess)),
-        reference=partial(_reference, *numbers.values(), start, end),
-        truth=numbers,
-        name="inverse-lorenz",
-        source=_SOURCE,
-    )
+    numbers = {"sigma": sigma, "rho": rho, "beta": beta}
+    return _DYNAMICS.inverse(numbers, start, end, guess, n, noise, seed)
 
 
 def _missing(u: Any, t: Any, p: Mapping[str, Any]) -> Array:
@@ -105,12 +72,4 @@ def _missing(u: Any, t: Any, p: Mapping[str, Any]) -> Array:
     return time_derivative(u, t) - jnp.concatenate(rate, axis=1)
 
 
-def _checked(numbers: dict[str, Any], end: Any) -> dict[str, Any]:
-    for name, value in {**numbers, "end": end}.items():
-        check_positive(name, value)
-    return numbers
-
-
-@cache
-def _reference(sigma: Any, rho: Any, beta: Any, start: Any, end: Any) -> Reference:
-    return spectral.lorenz(np.linspace(0, end, 501), sigma=sigma, rho=rho, beta=beta, start=start)
+_DYNAMICS = Dynamics("lorenz", "Lorenz 1963", 3, _missing, spectral.lorenz)

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
-from edgewise.errors import check_count, check_positive
 from edgewise.physics import spectral
-from edgewise.physics.conditions import Initial
-from edgewise.physics.geometry import Interval
 from edgewise.physics.operators import time_derivative
 from edgewise.physics.problem import Problem
-from edgewise.physics.problems.measuring import measured
-from edgewise.physics.reference import Reference
+from edgewise.physics.problems.dynamics import Dynamics
 
 __all__ = ["inverse_lotka_volterra", "lotka_volterra"]
-
-_SOURCE = "Lotka 1925, Volterra 1926"
 
 
 @cache
@@ -42,20 +35,7 @@ def lotka_volterra(
     examples of SciPy's and MATLAB's solvers.
     Reference: 501 moments, DOP853 with tolerance 1e-13, relative L2 1e-13.
     """
-    numbers = _checked({"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}, end)
-
-    def equation(u, t):
-        return _missing(u, t, numbers)
-
-    return Problem(
-        Interval(0.0, end, name="t"),
-        equation,
-        [Initial(value=start)],
-        n_out=2,
-        reference=partial(_reference, *numbers.values(), start, end),
-        name="lotka-volterra",
-        source=_SOURCE,
-    )
+    return _DYNAMICS.forward({"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}, start, end)
 
 
 @cache
@@ -83,22 +63,8 @@ def inverse_lotka_volterra(
 
     Source and reference: as for :func:`lotka_volterra`.
     """
-    numbers = _checked({"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}, end)
-    check_positive("guess", guess)
-    t = end * np.arange(1, check_count("n", n) + 1) / n
-    values = spectral.lotka_volterra(t, **numbers, start=start).flat
-
-    return Problem(
-        Interval(0.0, end, name="t"),
-        _missing,
-        [Initial(value=start), measured(t[:, None], values, noise, float(np.abs(values).max()), seed)],
-        n_out=2,
-        parameters=dict.fromkeys(numbers, float(guess)),
-        reference=partial(_reference, *numbers.values(), start, end),
-        truth=numbers,
-        name="inverse-lotka-volterra",
-        source=_SOURCE,
-    )
+    numbers = {"alpha": alpha, "beta": beta, "gamma": gamma, "delta": delta}
+    return _DYNAMICS.inverse(numbers, start, end, guess, n, noise, seed)
 
 
 def _missing(u: Any, t: Any, p: Mapping[str, Any]) -> Array:
@@ -108,13 +74,4 @@ def _missing(u: Any, t: Any, p: Mapping[str, Any]) -> Array:
     return time_derivative(u, t) - jnp.concatenate(rate, axis=1)
 
 
-def _checked(numbers: dict[str, Any], end: Any) -> dict[str, Any]:
-    for name, value in {**numbers, "end": end}.items():
-        check_positive(name, value)
-    return numbers
-
-
-@cache
-def _reference(alpha: Any, beta: Any, gamma: Any, delta: Any, start: Any, end: Any) -> Reference:
-    t = np.linspace(0, end, 501)
-    return spectral.lotka_volterra(t, alpha=alpha, beta=beta, gamma=gamma, delta=delta, start=start)
+_DYNAMICS = Dynamics("lotka-volterra", "Lotka 1925, Volterra 1926", 2, _missing, spectral.lotka_volterra)
