@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,10 @@ import pytest
 from flax import nnx
 
 import edgewise as ew
-from edgewise import KKAN, Chebyshev, Sine, count_parameters
-from edgewise.bases import FAMILIES
+from edgewise import KKAN, RBF, Chebyshev, Fourier, Sine, count_parameters
+from edgewise.bases import FAMILIES, SharedCentres
 from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
-from edgewise.nn.factorized import Factorized, Weighted
+from edgewise.nn.factorized import Factorized, Normalized, Weighted
 from edgewise.testing import check_basis
 from model_checks import (
     FAMILY_NAMES,
@@ -58,6 +59,33 @@ def test_the_network_is_its_formula():
     np.testing.assert_allclose(forward(model, x), expected, rtol=1e-4, atol=1e-4)
 
 
+def test_gated_networks_are_their_formula():
+    basis = SharedCentres(RBF(3))
+    model = build(basis, gated=True, depth=2, embeddings=[None, Fourier(2, period=2.0, constant=True)], bias=False)
+    model, x, total = randomized(model), inputs(5), np.zeros((5, 3))
+
+    def normalized(layer, weights, features):
+        weights = weights.reshape(-1, weights.shape[-1])
+        return features @ weights / np.linalg.norm(weights, axis=0) * array(layer.gain) + array(layer.bias)
+
+    alpha, k = array(model.alpha), np.pi * np.arange(1, 3)
+    for p, block in enumerate(model.inner):
+        z = x[:, p : p + 1].astype(np.float64)
+        e = z if p == 0 else np.hstack([np.ones_like(z), np.cos(k * z), np.sin(k * z)])
+        first = "kernel" if p == 0 else "coef"
+        u, v, h = (np.tanh(normalized(layer, array(getattr(layer.linear, first)), e)) for layer in block.gates)
+        for layer in block.hidden:
+            f = np.tanh(normalized(layer, array(layer.linear.kernel), h))
+            h = np.tanh(alpha * ((1 - f) * u + f * v) + (1 - alpha) * h)
+        combine = block.combine.linear
+        modes = chebyshev(h, 2) * array(combine.basis_state["weights"])
+        total += normalized(block.combine, np.moveaxis(array(combine.coef), 0, 1), modes.reshape(5, -1))
+    centres, widths = (array(model.outer.basis_state[name]) for name in ("centres", "widths"))
+    expected = layer_of(model.outer, np.exp(-0.5 * ((total[..., None] - centres) / widths) ** 2))
+    assert centres.shape == (1, 3)
+    np.testing.assert_allclose(forward(model, x), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_coordinates_meet_in_the_sum_alone():
     """The outer layer being linear, the function is a sum of functions of one coordinate."""
     model = build(Chebyshev(1, squash=None))
@@ -81,6 +109,15 @@ def test_the_parameter_count_of_jaxkan():
     assert count_parameters(build()) == count_params(same)
 
 
+def test_the_parameter_count_of_the_paper():
+    """22,160 for Allen-Cahn's equation (arXiv 2412.16738, the setting with batches of 10,000 points)."""
+    shape: dict[str, Any] = {"width": 64, "hidden": 32, "depth": 3, "inner_basis": Chebyshev(2, squash=None)}
+    embeddings = [None, Fourier(10, period=2.0, constant=True)]
+    outer = {"basis": SharedCentres(RBF(9)), "bias": False}
+    build = lambda: KKAN(2, 1, gated=True, embeddings=embeddings, **shape, **outer, rngs=nnx.Rngs(0))
+    assert count_parameters(nnx.eval_shape(build)) == 22_160
+
+
 def test_blocks_and_layers_start_differently():
     model = build(depth=2)
     one, other = model.inner
@@ -99,6 +136,43 @@ def test_factors_do_not_change_what_was_drawn():
     log = np.log(array(factorized.gain))
     assert log.mean() == pytest.approx(1, abs=0.02)
     assert log.std() == pytest.approx(0.1, rel=0.15)
+
+
+def test_of_normalized_weights_the_direction_counts():
+    linear, x = nnx.Linear(3, 2, use_bias=False, rngs=nnx.Rngs(0)), inputs(4, features=3)
+    layer = Normalized(linear)
+    before = np.asarray(layer(x))
+    np.testing.assert_allclose(
+        before, x @ array(linear.kernel) / np.linalg.norm(array(linear.kernel), axis=0), rtol=1e-5
+    )
+    linear.kernel[...] = 7 * linear.kernel[...]
+    np.testing.assert_allclose(layer(x), before, rtol=1e-5)
+    linear.kernel[...] = jnp.zeros_like(linear.kernel[...])
+    gradient = nnx.grad(lambda layer: jnp.sum(layer(x)))(layer)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((layer(x), gradient)))
+
+
+def test_extended_layers_with_normalized_weights_stay_the_function():
+    model = randomized(build(RBF(5), gated=True, embeddings=[ew.BSpline(3, 4), None], inner_basis=ew.BSpline(3, 3)))
+    x = inputs(20)
+    before, gain = np.asarray(forward(model, x)), np.asarray(model.inner[0].combine.gain[...])
+    ew.refine.extend(model, 7)
+    np.testing.assert_allclose(forward(model, x), before, atol=1e-4 * before.std())
+    assert not np.array_equal(gain, model.inner[0].combine.gain[...])
+
+
+def test_shared_centres_are_a_basis():
+    basis = SharedCentres(RBF(4))
+    check_basis(basis)
+    assert ew.bases.from_config(basis.config) == basis
+    assert str(basis) == "SharedCentres(basis=RBF(4))"
+    x, state = jnp.asarray(inputs(6)), basis.init(2, key=jax.random.key(0))
+    np.testing.assert_allclose(basis(x, state), RBF(4)(x), rtol=1e-6)
+    finer = basis.extended({k: np.asarray(v, np.float64) for k, v in state.items()}, 6, n_in=2, key=jax.random.key(0))
+    assert finer.basis.fineness == 6
+    assert finer.state["centres"].shape == (1, 6)
+    values = finer.basis(x, {k: jnp.asarray(v, jnp.float32) for k, v in finer.state.items()})
+    np.testing.assert_allclose(values @ finer.lift, basis(x, state), atol=1e-6)
 
 
 def test_a_weighted_basis_is_a_basis():
@@ -130,6 +204,21 @@ def test_the_contract_of_a_model(tmp_path):
     model = build(Chebyshev(2), residual="gelu", bias=False, activation="sin", depth=0, edge_scale=True, init="lecun")
     check_saved(model, tmp_path / "b", inputs(3))
     np.testing.assert_array_equal(forward(pickle.loads(pickle.dumps(model)), inputs(3)), forward(model, inputs(3)))
+
+
+def test_the_contract_of_a_gated_model(tmp_path):
+    gated = {"gated": True, "embeddings": [None, Fourier(2, period=2.0)]}
+    check_model(lambda **options: build(**gated, **options), tmp_path)
+    model = build(SharedCentres(RBF(3)), residual="gelu", bias=False, init="lecun", **gated)
+    check_saved(model, tmp_path / "b", inputs(3))
+
+
+@pytest.mark.parametrize("family", ["bspline", "rbf", "rational", "sine"])
+def test_families_between_gates(family):
+    basis = FAMILIES[family]()
+    check_inside(
+        KKAN(1, 1, basis, gated=True, embeddings=[basis], **SMALL | {"inner_basis": basis}, rngs=nnx.Rngs(0)), 1
+    )
 
 
 @pytest.mark.parametrize("family", FAMILY_NAMES)
@@ -173,5 +262,9 @@ def test_what_is_refused():
         build(activation=a_function_in_a_function())
     with pytest.raises(UnknownNameError, match=r"keyword of KKAN: 'residul'"):
         build(residul=None)
+    with pytest.raises(
+        EdgewiseError, match=r"each of the 2 coordinates has one(?s:.*)\[None, edgewise.Fourier\(10\)\]"
+    ):
+        build(embeddings=[None])
     with pytest.raises(ShapeError, match=r"expected \(\.\.\., 2\), got \(4, 3\)"):
         build()(np.zeros((4, 3)))

@@ -10,7 +10,7 @@ from edgewise.bases.jacobi import Jacobi
 from edgewise.bases.legendre import Legendre
 from edgewise.bases.placement import Importance
 from edgewise.bases.polynomial import OrthogonalPolynomials
-from edgewise.bases.radial import Radial
+from edgewise.bases.radial import Radial, SharedCentres
 from edgewise.bases.rational import Rational
 from edgewise.bases.rbf import RBF
 from edgewise.bases.relu_bump import ReLUBump
@@ -39,6 +39,7 @@ __all__ = [
     "Rational",
     "ReLUBump",
     "Refinement",
+    "SharedCentres",
     "Sine",
     "State",
     "Wavelet",

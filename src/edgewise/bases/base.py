@@ -170,7 +170,7 @@ class Basis(CheckedKeywords, ABC):
             if leading and isinstance(field.default, int):
                 others.append(str(value))
             elif value != field.default:
-                others.append(f"{field.name}={value!r}")
+                others.append(f"{field.name}={value if isinstance(value, Basis) else repr(value)}")
         return f"{type(self).__name__}({', '.join(others)})"
 
     def __or__(self, other: Basis) -> Basis:

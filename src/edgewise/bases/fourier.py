@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import jax.numpy as jnp
 import numpy as np
 
 from edgewise._numerics import sincos
@@ -21,9 +22,10 @@ class Fourier(Basis):
     """cos(2 pi k x / period) for k = 1..order, then sin(2 pi k x / period) for k = 1..order.
 
     Args:
-        order: K; the family has 2 K modes and no constant.
+        order: K; the family has 2 K modes.
         period: length of one period of the lowest mode, 2 pi by default.
         smooth: default coefficients fall off as 1 / k^2 (a smooth start) instead of staying level.
+        constant: whether 1 comes before them, which a layer with a bias needs not.
 
     One sine and cosine a point; the others by recurrence, for high orders by the addition theorem, halving k, whose
     errors grow with k instead of k^2.
@@ -35,6 +37,7 @@ class Fourier(Basis):
     order: int = 5
     period: float = 2 * np.pi
     smooth: bool = True
+    constant: bool = False
 
     def __post_init__(self):
         check_count("Fourier: order", self.order)
@@ -42,7 +45,11 @@ class Fourier(Basis):
 
     @property
     def size(self) -> int:
-        return 2 * self.order
+        return 2 * self.order + self.constant
+
+    @property
+    def has_constant(self):
+        return self.constant
 
     def modes(self, x, state):
         scale = float(2 * np.pi / self.period)
@@ -57,10 +64,14 @@ class Fourier(Basis):
             i, j = k // 2 - 1, k - k // 2 - 1
             cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
             sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
-        return [*cosines, *sines]
+        return [jnp.ones_like(x), *cosines, *sines] if self.constant else [*cosines, *sines]
 
     def extended(self, state, size, *, n_in, key, importance=None):
-        return Refinement(self.resized(size), {}, np.kron(np.eye(2), np.eye(size, self.order)))
+        finer = self.resized(size)
+        lift = np.zeros((finer.size, self.size))
+        lift[:1, :1] = 1.0  # the constant, or the first cosine
+        lift[self.constant :, self.constant :] = np.kron(np.eye(2), np.eye(size, self.order))
+        return Refinement(finer, {}, lift)
 
     def cells(self, state, n_in):
         return np.tile(np.linspace(-self.period / 2, self.period / 2, 2 * self.order + 1), (n_in, 1))
@@ -68,4 +79,5 @@ class Fourier(Basis):
     def default_std(self, fan_in, modes):
         k = np.arange(1, self.order + 1)
         level = 1 / k**2 if self.smooth else np.full(self.order, self.order**-0.5)
-        return np.tile(level, 2) / np.sqrt(fan_in), "normal"
+        levels = np.tile(level, 2)
+        return np.append(levels[:1], levels)[-modes:] / np.sqrt(fan_in), "normal"

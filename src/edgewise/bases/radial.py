@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise.bases.base import Pointwise, Refinement
+from edgewise.bases.base import Basis, Pointwise, Refinement
 from edgewise.bases.placement import Importance
 from edgewise.bases.squash import check_domain
 from edgewise.errors import check_count, check_positive
 
-__all__ = ["Radial", "even_points", "spacing"]
+__all__ = ["Radial", "SharedCentres", "even_points", "spacing"]
 
 
 def even_points(size: int, domain: tuple[float, float]) -> np.ndarray:
@@ -90,3 +91,51 @@ class Radial(Pointwise):
         gaps = np.diff(centres, axis=1) if centres.shape[1] > 1 else np.full((len(centres), 1), even)
         left, right = np.append(gaps[:, :1], gaps, axis=1), np.append(gaps, gaps[:, -1:], axis=1)
         return (left + right)[:, : centres.shape[1]] / 2 * ((self.width or even) / even)
+
+
+@dataclass(frozen=True)
+class SharedCentres(Basis):
+    """Radial functions whose centres are trained, the same ones for all input nodes: the outer block of KKAN.
+
+    Args:
+        basis: where the centres are at the start, and how wide the functions stay.
+
+    State: ``centres``, trained, and ``widths``, ``[1, M]``.
+    """
+
+    resolution: ClassVar[str] = "fineness"
+    trained: ClassVar[tuple[str, ...]] = ("centres",)
+
+    basis: Radial
+
+    @property
+    def size(self):
+        return self.basis.size
+
+    @property
+    def fineness(self):
+        """The number of centres."""
+        return self.basis.size
+
+    @property
+    def domain(self):
+        return self.basis.domain
+
+    def init(self, n_in, *, key):
+        return self.basis.init(1, key=key)
+
+    def modes(self, x, state):
+        return self.basis.modes(x, state)
+
+    def breakpoints(self):
+        return self.basis.breakpoints()
+
+    def cells(self, state, n_in):
+        return np.tile(self.basis.cells(state, 1), (n_in, 1))
+
+    def resized(self, size):
+        return SharedCentres(self.basis.resized(size))
+
+    def extended(self, state, size, *, n_in, key, importance=None):
+        finer = self.basis.extended(state, size, n_in=1, key=key)
+        return Refinement(SharedCentres(finer.basis), finer.state, np.reshape(finer.lift, (size, self.size)))

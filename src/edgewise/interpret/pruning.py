@@ -70,6 +70,9 @@ class Pruned:
         )
 
 
+_SURE = 1.645  # one-sided 95 % of the normal law
+
+
 @in_its_precision
 def prune(
     model: Any,
@@ -92,8 +95,9 @@ def prune(
         model: a ``KAN``, or a fitted estimator.  It stays as it is.
         data: X ``[n, n_features]`` as the network gets it, or (X, y).
         threshold: edges and nodes with a score below go; with nothing else given, 0.03.
-        allowed: instead, how much the mean squared error may rise, 0.01 being 1 %: as many edges go as that permits,
-            those with the smallest scores first.
+        allowed: instead, how much the mean squared error may rise, 0.01 being 1 %: as many edges go as that permits
+            with 95 % confidence over the samples, so that it holds for other samples too, those with the smallest
+            scores first.
         edges, nodes, inputs: what is to go in any case: (layer, input node, output node); (level, node) with level 0
             the inputs; names or numbers of columns.
         kind: of score, see :func:`scores`.
@@ -123,7 +127,7 @@ def prune(
             old | new for old, new in zip(gone, _below(model, x, kind, _positive("threshold", threshold)), strict=True)
         ]
     elif allowed is not None:
-        gone = _within(model, activity, x, y, gone, kind, before * (1 + _positive("allowed", allowed)))
+        gone = _within(model, activity, x, y, gone, kind, before * _positive("allowed", allowed))
     smaller = _without(model, activity, gone)
     return _report(model, smaller, names, (before, _loss(observed(smaller.model, x).outputs, y)))
 
@@ -186,9 +190,9 @@ def _below(model: KAN, x: np.ndarray, kind: str, threshold: float) -> list[np.nd
 
 
 def _within(
-    model: KAN, activity: Activity, x: np.ndarray, y: np.ndarray, gone: list[np.ndarray], kind: str, limit: float
+    model: KAN, activity: Activity, x: np.ndarray, y: np.ndarray, gone: list[np.ndarray], kind: str, rise: float
 ) -> list[np.ndarray]:
-    """The edges with the smallest scores that can go together while the loss stays below the limit."""
+    """The edges with the smallest scores that can go together while the loss surely rises no more than that."""
     found = scores(model, x, kind, resamples=2)
     order = sorted(
         (float(values[i, j]), place, int(i), int(j))
@@ -198,8 +202,12 @@ def _within(
     graphdef, state = nnx.split(model)
     rows, means = jnp.asarray(x, model.layers[0].param_dtype), [values.mean(axis=0) for values in activity.edges]
 
-    def loss(masks: list[np.ndarray]) -> float:
-        return _loss(np.asarray(_masked(graphdef, state, rows, masks, means), np.float64), y)
+    squares = lambda outputs: np.mean((np.asarray(outputs, np.float64) - y) ** 2, axis=-1)
+    before = squares(activity.outputs)
+
+    def allowed(masks: list[np.ndarray]) -> bool:
+        change = squares(_masked(graphdef, state, rows, masks, means)) - before  # of every sample: paired
+        return bool(change.mean() + _SURE * change.std() / np.sqrt(len(change)) <= rise)
 
     def with_first(count: int) -> list[np.ndarray]:
         masks = [mask.copy() for mask in gone]
@@ -210,11 +218,11 @@ def _within(
     low, high = 0, len(order)  # the longest prefix by bisection, then what else can go, one by one
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if loss(with_first(middle)) <= limit else (low, middle - 1)
+        low, high = (middle, high) if allowed(with_first(middle)) else (low, middle - 1)
     masks = with_first(low)
     for _, place, i, j in order[low:]:
         masks[place][i, j] = True
-        if masks[place].all() or loss(masks) > limit:
+        if masks[place].all() or not allowed(masks):
             masks[place][i, j] = False
     return masks
 

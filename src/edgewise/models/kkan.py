@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,53 +10,16 @@ from flax import nnx
 from jax import Array
 
 from edgewise.bases import Basis, Chebyshev, Sine, from_config
-from edgewise.errors import check_count, check_keywords
+from edgewise.errors import EdgewiseError, check_count, check_keywords
+from edgewise.models.inner_networks import GatedBlock, InnerBlock
 from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
 from edgewise.nn import KANLayer, count_parameters
-from edgewise.nn.factorized import Factorized, Weighted
-from edgewise.nn.functions import NamedFunction, named
+from edgewise.nn.factorized import Weighted
+from edgewise.nn.functions import named
 from edgewise.nn.inputs import checked_input
 from edgewise.nn.residuals import Residual
 
-__all__ = ["KKAN", "InnerBlock"]
-
-_GLOROT = nnx.initializers.glorot_normal()
-
-
-class InnerBlock(nnx.Module):
-    """An MLP on the expansion of one coordinate: h = a(W_0 c T(x)), h <- a(W h) ``depth`` times, psi = W_1 c' T(h).
-
-    The weights c, c' of the modes T and the factors of every W are trained; see ``Weighted`` and ``Factorized``.
-    """
-
-    def __init__(
-        self,
-        basis: Basis,
-        *,
-        hidden: int,
-        depth: int,
-        width: int,
-        activation: NamedFunction,
-        rngs: nnx.Rngs,
-        **options: Any,
-    ):
-        expansions = [
-            Factorized(KANLayer(n_in, n_out, Weighted(basis), bias=False, rngs=rngs, **options), rngs=rngs)
-            for n_in, n_out in ((1, hidden), (hidden, width))
-        ]
-        self.expand, self.combine = expansions
-        dtypes = {name: options[name] for name in ("dtype", "param_dtype", "precision") if name in options}
-        linear = {"use_bias": False, "kernel_init": _GLOROT, **dtypes}
-        self.hidden = nnx.List(
-            Factorized(nnx.Linear(hidden, hidden, rngs=rngs, **linear), rngs=rngs) for _ in range(depth)
-        )
-        self.activation = activation
-
-    def __call__(self, x: Array) -> Array:
-        """``[*batch, 1]`` to ``[*batch, width]``."""
-        for layer in (self.expand, *self.hidden):
-            x = self.activation(layer(x))
-        return self.combine(x)
+__all__ = ["KKAN"]
 
 
 class KKAN(nnx.Module):
@@ -70,15 +33,19 @@ class KKAN(nnx.Module):
         width: outputs of every Psi_p, inputs of Phi.
         hidden, depth: nodes and number of the hidden layers of every Psi_p.
         activation: of the hidden layers: a name in ``RESIDUALS``, or a function that a name leads to.
+        gated: whether the inner networks are those that the paper solves Allen-Cahn's equation with: hidden layers
+            between two gates of the coordinate, mixed in by one trained number for all, and normalized weights.
+        embeddings: the basis that every coordinate is first expanded in, say ``Fourier(10, period=2.0)`` for a periodic
+            one; None, for one or for all, is ``inner_basis``, and the coordinate itself where the blocks are gated.
         rngs: source of keys; every block draws its own. Not stored.
         layer_options: of every ``KANLayer``; ``bias`` and ``edge_scale`` of Phi alone. ``init`` is "glorot_fine" and
             ``residual`` None unless given.
 
     Raises:
-        EdgewiseError: for sizes below 1, an unknown activation or option.
+        EdgewiseError: for sizes below 1, an unknown activation or option, embeddings that are not one a coordinate.
 
     Toscano, Wang and Karniadakis, KKANs: Kurkova-Kolmogorov-Arnold Networks and Their Learning Dynamics,
-    arXiv 2412.16738; blocks as jaxKAN has them: plain hidden layers, without the paper's optional residuals.
+    arXiv 2412.16738; the plain blocks as jaxKAN has them, without the paper's optional residuals.
 
     >>> model = KKAN(2, 1, Sine(7), width=32, hidden=32, depth=4, rngs=nnx.Rngs(0))
     """
@@ -94,6 +61,8 @@ class KKAN(nnx.Module):
         hidden: int = 32,
         depth: int = 4,
         activation: Residual | str = "tanh",
+        gated: bool = False,
+        embeddings: Sequence[Basis | None] | None = None,
         rngs: nnx.Rngs,
         **layer_options: Any,
     ):
@@ -106,24 +75,41 @@ class KKAN(nnx.Module):
         sizes = {"hidden": hidden, "depth": depth, "width": check_count("width", width)}
         self.activation = named("activation", activation)
         inner_basis = Chebyshev(7) if inner_basis is None else inner_basis
+        embeddings = [None] * n_in if embeddings is None else list(embeddings)
+        if len(embeddings) != n_in or not all(isinstance(basis, Basis | None) for basis in embeddings):
+            raise EdgewiseError(
+                f"KKAN: embeddings={embeddings!r}.",
+                f"each of the {n_in} coordinates has one: a basis, or None.",
+                f"pass a list of {n_in}, say [{', '.join(['None', 'edgewise.Fourier(10)', *['None'] * n_in][:n_in])}].",
+            )
         inner = {name: value for name, value in options.items() if name not in ("bias", "edge_scale")}
+        block = GatedBlock if gated else InnerBlock
         self.inner = nnx.List(
-            InnerBlock(inner_basis, activation=self.activation, rngs=rngs, **sizes, **inner) for _ in range(n_in)
+            block(inner_basis, embedding, activation=self.activation, rngs=rngs, **sizes, **inner)
+            for embedding in embeddings
         )
         self.outer = KANLayer(width, n_out, Sine(7) if basis is None else basis, rngs=rngs, **options)
+        self.alpha = nnx.Param(jnp.ones((), self.outer.param_dtype)) if gated else None
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_in]`` to ``[*batch, n_out]``.  Integers and booleans become the parameters' dtype."""
         x = checked_input(x, self.n_in, self.outer.param_dtype)
-        psi = [block(column) for block, column in zip(self.inner, jnp.split(x, self.n_in, axis=-1), strict=True)]
+        mixing = () if self.alpha is None else (self.alpha[...].astype(x.dtype),)
+        columns = zip(self.inner, jnp.split(x, self.n_in, axis=-1), strict=True)
+        psi = [block(column, *mixing) for block, column in columns]
         return self.outer(sum(psi[1:], psi[0]))
 
     @property
     def inner_basis(self) -> Basis:
         """Of the expansions in the inner networks, without its weights."""
-        parts = (part.linear for block in self.inner for part in (block.expand, block.combine))
-        basis = shared_basis(part for part in parts if isinstance(part, KANLayer))
-        return basis.basis if isinstance(basis, Weighted) else basis
+        layers = [layer for block in self.inner for layer in (*block.first, block.combine.linear)]
+        return shared_basis(layer for layer in layers if isinstance(layer.basis, Weighted)).basis
+
+    @property
+    def embeddings(self) -> list[Basis | None]:
+        """What every coordinate is first expanded in; None as in the arguments."""
+        bases = [shared_basis(block.first) if block.first else None for block in self.inner]
+        return [None if isinstance(basis, Weighted) else basis for basis in bases]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -131,16 +117,21 @@ class KKAN(nnx.Module):
         outer = self.outer
         own = {"n_in": self.n_in, "n_out": outer.n_out, "basis": outer.basis.config, "width": outer.n_in}
         own |= {"inner_basis": self.inner_basis.config, "hidden": self.hidden, "depth": self.depth}
-        return own | {"activation": self.activation.name} | layer_config(outer)
+        own |= {"activation": self.activation.name, "gated": self.alpha is not None}
+        own |= {"embeddings": [basis and basis.config for basis in self.embeddings]}
+        return own | layer_config(outer)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> KKAN:
         """A model of the architecture that ``KKAN.config`` described, freshly drawn."""
-        bases = {name: from_config(config[name]) for name in ("basis", "inner_basis")}
+        bases: dict[str, Any] = {name: from_config(config[name]) for name in ("basis", "inner_basis")}
+        embeddings = config.get("embeddings") or [None] * config["n_in"]
+        bases["embeddings"] = [basis and from_config(basis) for basis in embeddings]
         return cls(**{**config, **bases}, rngs=rngs)
 
     def __repr__(self) -> str:
         shape = f"width={self.outer.n_in}, hidden={self.hidden}, depth={self.depth}"
+        shape += ", gated" if self.alpha is not None else ""
         bases, count = f"{self.outer.basis}, inner_basis={self.inner_basis}", f"{count_parameters(self):,} parameters"
         return f"KKAN({self.n_in}, {self.outer.n_out}, {bases}, {shape}, {count})"
 

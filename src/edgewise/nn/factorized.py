@@ -1,4 +1,4 @@
-"""What an MLP with expansions is made of: weighted bases and factorized weights."""
+"""What an MLP with expansions is made of: weighted bases, factorized and normalized weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgewise.bases import Basis, Refinement, State
 from edgewise.nn.draws import draw_units
 from edgewise.nn.layer import KANLayer
 
-__all__ = ["Factorized", "Weighted"]
+__all__ = ["Factorized", "Normalized", "Weighted"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,30 @@ def _inner(state: State) -> dict[str, Any]:
     return {name: value for name, value in state.items() if name != "weights"}
 
 
-class Factorized(nnx.Module):
+class _Scaled(nnx.Module):
+    """y_j = g_j L(x)_j + b_j for a linear map or a KANLayer L without bias."""
+
+    def __init__(self, linear: KANLayer | nnx.Linear, gain: Array):
+        self.linear = linear
+        self.gain = nnx.Param(gain.astype(linear.param_dtype))
+        self.bias = nnx.Param(jnp.zeros(gain.shape, linear.param_dtype))
+
+    @property
+    def weights(self) -> list[nnx.Param]:
+        """What L is linear in, the output nodes last."""
+        named = (getattr(self.linear, name, None) for name in ("coef", "residual_kernel", "kernel"))
+        return [weights for weights in named if weights is not None]
+
+    def __call__(self, x: Any) -> Array:
+        """``[*batch, n_in]`` to ``[*batch, n_out]``."""
+        y = self.linear(x)
+        return y * self._factor().astype(y.dtype) + self.bias[...].astype(y.dtype)
+
+    def _factor(self) -> Array:
+        return self.gain[...]
+
+
+class Factorized(_Scaled):
     """y_j = g_j L(x)_j + b_j for a linear map or a KANLayer L without bias: random weight factorization.
 
     g is exp(N(1, 0.1^2)) at the start and L is divided by it, so that the products are what was drawn (Wang et al.,
@@ -97,16 +120,29 @@ class Factorized(nnx.Module):
     """
 
     def __init__(self, linear: KANLayer | nnx.Linear, *, rngs: nnx.Rngs):
-        self.linear = linear
-        n_out = linear.n_out if isinstance(linear, KANLayer) else linear.out_features
-        gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(rngs.params(), 1, (n_out,), "normal")))
-        for name in ("coef", "residual_kernel", "kernel"):
-            if (kernel := getattr(linear, name, None)) is not None:
-                kernel[...] = (kernel[...] / gain).astype(kernel.dtype)
-        self.gain = nnx.Param(gain.astype(linear.param_dtype))
-        self.bias = nnx.Param(jnp.zeros(n_out, linear.param_dtype))
+        gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(rngs.params(), 1, (_n_out(linear),), "normal")))
+        super().__init__(linear, gain)
+        for weights in self.weights:
+            weights[...] = (weights[...] / gain).astype(weights.dtype)
 
-    def __call__(self, x: Any) -> Array:
-        """``[*batch, n_in]`` to ``[*batch, n_out]``."""
-        y = self.linear(x)
-        return y * self.gain[...].astype(y.dtype) + self.bias[...].astype(y.dtype)
+
+class Normalized(_Scaled):
+    """y_j = g_j L(x)_j / |L_j| + b_j, |L_j| the norm of the weights into node j: weight normalization.
+
+    g is 1 at the start, so that of what was drawn the directions count alone.  Salimans and Kingma, arXiv 1602.07868.
+    """
+
+    def __init__(self, linear: KANLayer | nnx.Linear):
+        super().__init__(linear, jnp.ones(_n_out(linear)))
+
+    def norm(self) -> Array:
+        """``[n_out]``; at least the least number of the dtype."""
+        squares = [jnp.sum(weights[...] ** 2, axis=range(weights.ndim - 1)) for weights in self.weights]
+        return jnp.sqrt(jnp.maximum(sum(squares), jnp.finfo(self.gain.dtype).tiny))
+
+    def _factor(self) -> Array:
+        return self.gain[...] / self.norm()
+
+
+def _n_out(linear: KANLayer | nnx.Linear) -> int:
+    return linear.n_out if isinstance(linear, KANLayer) else linear.out_features

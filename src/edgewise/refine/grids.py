@@ -21,6 +21,7 @@ from edgewise.refine.layers import (
     Path,
     call_order,
     inputs_of,
+    kept_norm,
     layers_of,
     replace,
     samples,
@@ -251,7 +252,8 @@ def _each(
         reaching = None if x is None else cache(partial(inputs_of, copy, x, path))
         if (new := refinement(index, layer, path, reaching)) is not None:
             seen = reaching() if reaching is not None and new.lift is None else None
-            changes.append(replace(layer, new, path, seen, moved=moved))
+            with kept_norm(copy, path):
+                changes.append(replace(layer, new, path, seen, moved=moved))
     take_over(model, copy)
     return Refined(model, tuple(changes))
 

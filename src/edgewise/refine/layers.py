@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +16,7 @@ from flax import nnx
 from edgewise.bases import Basis, Refinement
 from edgewise.errors import DataError, EdgewiseError
 from edgewise.nn import KANLayer
+from edgewise.nn.factorized import Normalized
 from edgewise.nn.variables import Grid
 from edgewise.nn.watching import watching
 from edgewise.refine.projection import fitted, quadrature
@@ -24,6 +26,7 @@ __all__ = [
     "Path",
     "call_order",
     "inputs_of",
+    "kept_norm",
     "layers_of",
     "replace",
     "reshape",
@@ -176,6 +179,20 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
     return LayerChange(path, before, new.basis, error, size, lift[:, first:, before.size - old.shape[0] :], added)
 
 
+@contextmanager
+def kept_norm(model: nnx.Module, path: Path) -> Iterator[None]:
+    """What multiplies the layer at ``path`` stays while its coefficients change, where their norm divides it."""
+    parent = _normalized(model).get(path[:-1])
+    before = None if parent is None else parent.norm()
+    yield
+    if parent is not None:
+        parent.gain[...] = (parent.gain[...] * parent.norm() / before).astype(parent.gain.dtype)
+
+
+def _normalized(model: nnx.Module) -> dict[Path, Normalized]:
+    return {path: node for path, node in nnx.iter_graph(model) if isinstance(node, Normalized)}
+
+
 def _assign(layer: KANLayer, basis: Basis, state: Mapping[str, Any], coef: Any) -> None:
     layer.basis, layer.first_mode = basis, basis.size - coef.shape[0]
     if set(state) == set(layer.basis_state):
@@ -195,6 +212,9 @@ def take_over(model: nnx.Module, refined: nnx.Module) -> None:
         _assign(ours[path], layer.basis, state, layer.coef[...])
         if layer.bias is not None:
             ours[path].bias[...] = layer.bias[...]  # pyright: ignore
+    scaled = _normalized(model)
+    for path, parent in _normalized(refined).items():
+        scaled[path].gain[...] = parent.gain[...]
 
 
 def reshape(model: nnx.Module, bases: Callable[[Path], Basis | None]) -> None:
