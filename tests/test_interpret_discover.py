@@ -13,8 +13,9 @@ import edgewise as ew
 from edgewise.cli import main
 from edgewise.errors import DataError, EdgewiseError, ShapeError
 from edgewise.estimators import KANRegressor
-from edgewise.interpret import discover
+from edgewise.interpret import discover, discovery
 from edgewise.interpret.formulas import Candidate, Formula
+from edgewise.interpret.symbolic import NoFormError
 from edgewise.nn.forms import FORMS
 
 FEW = ["x", "x^2", "exp", "sin", "sqrt", "log"]
@@ -45,6 +46,19 @@ def test_a_sum_is_found_exactly_and_the_unused_input_is_named(found, table):
     np.testing.assert_allclose(result.formula.numpy()(table[0]), table[1], rtol=1e-9)
     assert any(line.startswith("[3,1]: pruned to [2,1]") for line in lines)
     assert "unused: c" in str(result)
+
+
+@pytest.mark.slow
+def test_a_structure_without_a_formula_is_passed_over(table, monkeypatch):
+    lines = []
+
+    def none(*_):
+        raise NoFormError("edge (0, 0, 0) has no form that is defined where the data are.", do="pass more forms.")
+
+    monkeypatch.setattr(discovery, "symbolized", none)
+    with pytest.raises(EdgewiseError, match=r"no form that is defined(?s:.*)pass more forms"):
+        discover(*table, forms=FEW, widths=[3, 1], progress=lines.append)
+    assert "has no form" in lines[-1]
 
 
 @pytest.mark.slow

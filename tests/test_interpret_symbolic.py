@@ -13,15 +13,17 @@ import numpy as np
 import pytest
 import sympy
 from flax import nnx
+from scipy.interpolate import CubicSpline
 
 import edgewise as ew
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.estimators.scaling import Scaling
 from edgewise.interpret.expressions import expressions, simplest, symbols
-from edgewise.interpret.fitting import POINTS, Curve, canonical, fit_forms, value_and_slope
+from edgewise.interpret.fitting import POINTS, Curve, FormFit, canonical, fit_forms, value_and_slope
 from edgewise.interpret.formulas import Candidate, Formula, formula
-from edgewise.interpret.observing import observed
-from edgewise.interpret.skeleton import Skeleton, Term
+from edgewise.interpret.observing import observed, spread_rows
+from edgewise.interpret.search import Found, _best
+from edgewise.interpret.skeleton import Sampled, Skeleton, Term
 from edgewise.interpret.snapping import settle, snap
 from edgewise.interpret.symbolic import auto_symbolic, fix, suggest, unfix
 from edgewise.nn.forms import FORMS
@@ -168,6 +170,30 @@ def test_settling_keeps_the_function(forms, arities):
     fixed = skeleton.vector[sorted(skeleton.fixed)]
     assert len(fixed) >= 3
     assert set(fixed) <= {-1.0, 0.0, 1.0}
+
+
+def test_a_form_that_is_undefined_at_a_few_samples_is_not_taken():
+    """Candidates are fitted at some of the samples, where the square root fits; it has to exist at the others too."""
+    x = np.linspace(0, 1, 1000)[:, None]
+    few = spread_rows(len(x), 400)
+    x[np.setdiff1d(np.arange(len(x)), few)[:3]] = -0.5
+    y = np.sqrt(np.abs(x))
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], [Term(0, 0, 0, Sampled(CubicSpline([-1, 0, 1], [1, 0, 1])))])
+    offers = [FormFit(FORMS["sqrt"], (1.0, 1.0, 0.6, 0.0), 0.01), FormFit(FORMS["x"], (1.0, 1.0, 0.0, 0.0), 0.1)]
+    found = Found()
+    best = _best(skeleton, 0, offers, x, (x[few], y[few]), 12, found)
+    assert best.terms[0].function is FORMS["x"]
+    assert [candidate.defined(x) for _, candidate in found.best.values()] == [True]
+    assert _best(skeleton, 0, offers, x[few], (x[few], y[few]), 12, Found()).terms[0].function is FORMS["sqrt"]
+
+
+def test_a_fit_does_not_end_where_the_network_is_undefined():
+    """While constants are fitted, arguments may be a little outside the domain: here the best ones are."""
+    x = np.linspace(-0.1, 1, 200)[:, None]
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], [Term(0, 0, 0, FORMS["sqrt"], np.array([1.0, 1.0, 0.11]))])
+    error = skeleton.fit(x, np.sqrt(np.maximum(x, 0)))
+    assert skeleton.defined(x)
+    assert error == skeleton.error(x, np.sqrt(np.maximum(x, 0))) < 0.5
 
 
 def test_constants_with_a_name_are_found():

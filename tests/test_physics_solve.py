@@ -499,6 +499,16 @@ def test_windows_of_time(tmp_path):
     np.testing.assert_array_equal(model.coef[...], np.asarray(solution.model.coef[...], np.float32))
 
 
+def test_windows_without_space():
+    """u'' = -u through several windows, value and slope handed on."""
+    start = [Initial(value=1.0), Initial(value=0.0, order=1)]
+    problem = Problem(Interval(0.0, 6.0, name="t"), lambda u, t: time_derivative(u, t, 2) + u(t), start)
+    solution = solve(problem, Power(9), steps=15, points=40, windows=3)
+    assert [window.stretch for window in solution.windows] == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0)]
+    t = np.linspace(0, 6, 50)[:, None]
+    np.testing.assert_allclose(solution(t), np.cos(t), atol=1e-5)
+
+
 # --- what is refused ---------------------------------------------------------------------------------------------
 
 
@@ -551,7 +561,6 @@ def test_windows_that_cannot_be():
         ("start from Initial(.|\n)*there is none", replace(HEAT, conditions=[Dirichlet(value=0.0)])),
         ("final would hold in every", replace(HEAT, conditions=[Initial(), Dirichlet(on="final")])),
         ("measured data", inverse()),
-        ("TimeSpace", Problem(Interval(0.0, 1.0, name="t"), lambda u, x: time_derivative(u, x), [Initial()])),
     ):
         with refused(match, problem):
             solve(problem, Power(2, 2), steps=1, windows=2)

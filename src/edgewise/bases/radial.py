@@ -138,4 +138,5 @@ class SharedCentres(Basis):
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer = self.basis.extended(state, size, n_in=1, key=key)
-        return Refinement(SharedCentres(finer.basis), finer.state, np.reshape(finer.lift, (size, self.size)))
+        lift = None if finer.lift is None else finer.lift.reshape(size, self.size)
+        return Refinement(self.resized(size), finer.state, lift)

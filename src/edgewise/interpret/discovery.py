@@ -19,7 +19,7 @@ from edgewise.interpret.elimination import Trained, eliminated, refined, trained
 from edgewise.interpret.formulas import Formula, scaled_skeleton, tabled
 from edgewise.interpret.observing import present
 from edgewise.interpret.skeleton import Skeleton
-from edgewise.interpret.symbolic import chosen_forms, symbolized, written
+from edgewise.interpret.symbolic import NoFormError, chosen_forms, symbolized, written
 from edgewise.models import KAN
 from edgewise.nn.symbolic import with_edges
 
@@ -168,6 +168,8 @@ def discover(
                 break
     if not search.ended:
         search.formulas(first, full, ["inputs", "nodes", "edges"])
+    if not search.found and search.obstacle is not None:
+        raise search.obstacle
     return _result(search, target, report)
 
 
@@ -183,6 +185,7 @@ class _Search:
     found: list[tuple[Skeleton, KAN]] = field(default_factory=list)
     best: float = np.inf
     ended: bool = False
+    obstacle: NoFormError | None = None
 
     def note(self, shape: Sequence[Any], run: Trained) -> bool:
         """Keep the error of a fit; whether it is worth looking for formulas."""
@@ -202,7 +205,12 @@ class _Search:
         model = compacted(run.model).model
         skeleton = scaled_skeleton(model, data.x, data.inputs, data.target)
         before = skeleton.error(data.held_x, data.held_y)
-        _, candidates = symbolized(skeleton, data.x, data.y, self.forms)
+        try:
+            _, candidates = symbolized(skeleton, data.x, data.y, self.forms)
+        except NoFormError as error:
+            self.obstacle = error
+            self.say(f"{_spelled(shape)}: pruned to {_spelled(model.widths)}, {before:.1e}; {error.what}")
+            return False
         self.found += [(candidate, model) for _, candidate in candidates]
         error = min(candidate.error(data.held_x, data.held_y) for candidate, _ in self.found)
         self.say(f"{_spelled(shape)}: pruned to {_spelled(model.widths)}, {before:.1e}; as a formula {error:.1e}")

@@ -84,7 +84,8 @@ def searched(skeleton: Skeleton, x: np.ndarray, y: np.ndarray, forms: Sequence[F
     for number in sorted(offers, key=lambda number: offers[number][-1].error if offers[number] else np.inf):
         # what reaches the edge has changed a little with the edges before it
         fresh = _offers(skeleton, number, x, [offer.form for offer in offers[number]])
-        skeleton = _best(skeleton, number, fresh, x_few, y_few, _SHORT, found)
+        fresh = fresh or _offers(skeleton, number, x, forms)  # none of them is defined there any more
+        skeleton = _best(skeleton, number, fresh, x, (x_few, y_few), _SHORT, found)
     if not skeleton.symbolic:
         return skeleton
     error = skeleton.fit(x, y, _LAST)
@@ -115,13 +116,21 @@ def _offers(skeleton: Skeleton, number: int, x: np.ndarray, forms: Sequence[Form
 
 
 def _best(
-    skeleton: Skeleton, number: int, offers: Sequence[FormFit], x: np.ndarray, y: np.ndarray, steps: int, found: Found
+    skeleton: Skeleton,
+    number: int,
+    offers: Sequence[FormFit],
+    x: np.ndarray,
+    few: tuple[np.ndarray, np.ndarray],
+    steps: int,
+    found: Found,
 ) -> Skeleton:
-    """The skeleton with the offer that suits the network best on one edge."""
-    trials = []
+    """The skeleton with the offer that suits the network best on one edge, of those that are defined at all of x."""
+    trials, (x_few, y) = [], few
     for offer in offers:
         trial = _with(skeleton, number, offer)
-        error = trial.fit(x, y, steps)
+        error = trial.fit(x_few, y, steps)
+        if not trial.defined(x):
+            continue
         found.add(trial, error)
         # between curves, errors are those of the curves: they do not count as so many independent ones
         count = len(y) if trial.symbolic else min(_CURVES, len(y))
@@ -152,7 +161,7 @@ def _again(
         now = criterion(skeleton.error(x_few, y_few), skeleton.complexity, len(y_few))
         forms = [offer.form for offer in offers[number] if offer.form != skeleton.terms[number].function]
         others = _offers(skeleton, number, x, forms) if forms else []
-        better = _best(skeleton, number, others, x_few, y_few, _LONG, found)
+        better = _best(skeleton, number, others, x, few, _LONG, found)
         if criterion(better.error(x_few, y_few), better.complexity, len(y_few)) < now - 1:
             skeleton = better
     return skeleton

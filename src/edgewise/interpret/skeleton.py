@@ -210,6 +210,11 @@ class Skeleton:
             h, dh = _multiplied(sums, dsums, arities)
         return h, dh, reaching
 
+    def defined(self, x: np.ndarray) -> bool:
+        """Whether all outputs at x are finite."""
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(self(x)).all())
+
     def error(self, x: np.ndarray, y: np.ndarray) -> float:
         """Root mean square of the residual relative to the targets' standard deviation, inf where not finite."""
         with np.errstate(all="ignore"):
@@ -249,8 +254,15 @@ class Skeleton:
             lambda values: both(values)[0], start[free], jac=cast("Any", lambda values: both(values)[1]), x_scale="jac",
             method="lm" if rows >= len(free) else "trf", max_nfev=evaluations, xtol=1e-15, ftol=1e-15, gtol=1e-15,
         )  # fmt: skip
-        vector = start.copy()
+        vector, before = start.copy(), self._error_with(start, x, y)
         vector[free] = result.x
+        error = self._error_with(vector, x, y)
+        if np.isinf(error) and np.isfinite(before):  # defined within the slack of the fitting only
+            return self._error_with(start, x, y)
+        return error
+
+    def _error_with(self, vector: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
+        """The error with these constants, which stay."""
         self.vector = vector
         return self.error(x, y)
 

@@ -33,9 +33,23 @@ from edgewise.nn.variables import Mask
 from edgewise.refine.layers import state_of
 from edgewise.refine.projection import evaluated
 
-__all__ = ["Suggestions", "Symbolic", "auto_symbolic", "fix", "suggest", "targets_of", "unfix", "written"]
+__all__ = [
+    "NoFormError",
+    "Suggestions",
+    "Symbolic",
+    "auto_symbolic",
+    "fix",
+    "suggest",
+    "targets_of",
+    "unfix",
+    "written",
+]
 
 _GRID = 400  # points at which an edge is compared when a form is taken off
+
+
+class NoFormError(EdgewiseError):
+    """None of the forms to choose from is defined where an edge is used."""
 
 
 @dataclass(frozen=True)
@@ -217,7 +231,7 @@ def symbolized(
     best = searched(skeleton, x, y, chosen_forms(forms), found)
     for term in best.terms:
         if isinstance(term.function, Sampled):
-            raise EdgewiseError(
+            raise NoFormError(
                 f"edge {(term.layer, term.i, term.j)} has no form that is defined where the data are.",
                 do="pass more forms, or forms=None for all of them.",
             )

@@ -56,6 +56,11 @@ class InnerBlock(nnx.Module):
         """What the coordinate goes into."""
         return _kan_layers(self.expand)
 
+    @property
+    def expansions(self) -> list[KANLayer]:
+        """The layers of the family ``basis``, its modes weighted."""
+        return _weighted(self.expand, self.combine)
+
 
 class GatedBlock(nnx.Module):
     """An MLP of one coordinate between gates; every N is linear with normalized weights, see ``Normalized``.
@@ -98,9 +103,18 @@ class GatedBlock(nnx.Module):
         """What the coordinate goes into, where it is expanded."""
         return _kan_layers(*self.gates)
 
+    @property
+    def expansions(self) -> list[KANLayer]:
+        """The layer of the family ``basis``, its modes weighted."""
+        return _weighted(self.combine)
+
 
 def _kan_layers(*scaled: Factorized | Normalized) -> list[KANLayer]:
     return [part.linear for part in scaled if isinstance(part.linear, KANLayer)]
+
+
+def _weighted(*scaled: Factorized | Normalized) -> list[KANLayer]:
+    return [layer for layer in _kan_layers(*scaled) if isinstance(layer.basis, Weighted)]
 
 
 def _linear(n_in: int, n_out: int, rngs: nnx.Rngs, options: dict[str, Any]) -> nnx.Linear:

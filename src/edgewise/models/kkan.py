@@ -102,8 +102,8 @@ class KKAN(nnx.Module):
     @property
     def inner_basis(self) -> Basis:
         """Of the expansions in the inner networks, without its weights."""
-        layers = [layer for block in self.inner for layer in (*block.first, block.combine.linear)]
-        return shared_basis(layer for layer in layers if isinstance(layer.basis, Weighted)).basis
+        basis = shared_basis(layer for block in self.inner for layer in block.expansions)
+        return basis.basis if isinstance(basis, Weighted) else basis
 
     @property
     def embeddings(self) -> list[Basis | None]:

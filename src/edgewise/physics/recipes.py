@@ -154,5 +154,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             densities={"x": _interfaces, "t": _beginning},
             options={"windows": 2, "hard": {"periodic in x": False}},  # built in, the kink of the start would stay
         ),
+        # in one stretch of time it would settle at the fixed point 0
+        "lorenz": Recipe((BSpline(5, 48),), rank=1, points=256, steps=120, options={"windows": 4}),
     }
 )  # fmt: skip

@@ -20,7 +20,7 @@ from edgewise.models import KAN
 from edgewise.nn import KANLayer
 from edgewise.physics.ansatz import Ansatz, ansatz_for
 from edgewise.physics.conditions import Condition, Data, Initial
-from edgewise.physics.geometry import TimeSpace
+from edgewise.physics.geometry import Geometry, TimeSpace
 from edgewise.physics.loss import ResidualLoss
 from edgewise.physics.operators import time_derivative
 from edgewise.physics.problem import Problem
@@ -254,8 +254,6 @@ def _stretches(problem: Problem, windows: int) -> list[tuple[float, float]]:
 
 def _within(problem: Problem, stretch: tuple[float, float], found: list[Window]) -> Problem:
     """The problem in a stretch of time, from where the window before ended."""
-    if not isinstance(problem.domain, TimeSpace):
-        raise EdgewiseError("windows need a TimeSpace.", do="leave windows out.")
     if any(isinstance(condition, Data) for condition in problem.conditions):
         raise EdgewiseError("windows and measured data do not go together.", do="leave windows out.")
     conditions = problem.conditions
@@ -268,14 +266,22 @@ def _within(problem: Problem, stretch: tuple[float, float], found: list[Window])
             "state the start by Initial(value=...), or leave windows out.",
         )
     if found:
-        conditions = tuple(_continued(condition, found[-1].trial) for condition in conditions)
-    return replace(problem, domain=replace(problem.domain, time=stretch), conditions=conditions)
+        conditions = tuple(_continued(condition, found[-1], problem.domain) for condition in conditions)
+    if isinstance(problem.domain, TimeSpace):
+        domain = replace(problem.domain, time=stretch)
+    else:  # an Interval of t: no other domain without space has time
+        domain = replace(problem.domain, low=stretch[0], high=stretch[1])
+    return replace(problem, domain=domain, conditions=conditions)
 
 
-def _continued(condition: Condition, before: Trial) -> Condition:
+def _continued(condition: Condition, before: Window, domain: Geometry) -> Condition:
     if not isinstance(condition, Initial):
         return condition
-    return replace(condition, value=_End(before, condition.order, condition.outputs))
+    end = _End(before.trial, condition.order, condition.outputs)
+    if domain.dim > 1:
+        return replace(condition, value=end)
+    numbers = np.asarray(end(jnp.full((1, 1), before.stretch[1])))[0]
+    return replace(condition, value=tuple(numbers.tolist()))
 
 
 class _End:

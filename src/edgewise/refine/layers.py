@@ -182,11 +182,12 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
 @contextmanager
 def kept_norm(model: nnx.Module, path: Path) -> Iterator[None]:
     """What multiplies the layer at ``path`` stays while its coefficients change, where their norm divides it."""
-    parent = _normalized(model).get(path[:-1])
-    before = None if parent is None else parent.norm()
+    if (parent := _normalized(model).get(path[:-1])) is None:
+        yield
+        return
+    before = parent.norm()
     yield
-    if parent is not None:
-        parent.gain[...] = (parent.gain[...] * parent.norm() / before).astype(parent.gain.dtype)
+    parent.gain[...] = (parent.gain[...] * parent.norm() / before).astype(parent.gain.dtype)
 
 
 def _normalized(model: nnx.Module) -> dict[Path, Normalized]:

@@ -290,7 +290,8 @@ class Run:
 
     def _merged(self, params: Any, rest: Any) -> nnx.Module:
         """The model with these arrays, in the types of the computation."""
-        return nnx.merge(self._graphdef, *jax.tree.map(jnp.asarray, (params, rest)), copy=True)
+        # device_put, since jnp.asarray compiles a program for every shape
+        return nnx.merge(self._graphdef, *jax.device_put((params, rest)), copy=True)
 
     def _made_program(self) -> Program:
         return Program(
