@@ -320,12 +320,12 @@ def test_pruning_constants_loses_nothing(name):
 def test_a_loss_that_is_allowed():
     model = untrained([4, 4, 1])
     y = outputs(model) * (1 + np.random.default_rng(1).normal(size=(len(X), 1)))
-    found = prune(model, (X, y), allowed=0.01)
+    found = prune(model, (X, y), allowed=0.05)
     loss = lambda network: np.mean((outputs(network) - y) ** 2)
     np.testing.assert_allclose(found.loss, [loss(model), loss(found.model)], rtol=1e-5)
-    assert found.loss[1] <= 1.01 * found.loss[0]
+    rise = np.mean((outputs(found.model) - y) ** 2 - (outputs(model) - y) ** 2, axis=1)
+    assert rise.mean() + 1.645 * rise.std() / np.sqrt(len(rise)) <= 0.05 * found.loss[0] * (1 + 1e-5)
     assert len(found.edges) >= 2
-    assert "edges 20 -> " in str(found)
     everything = prune(model, (X, y), allowed=0)
     assert everything.loss[1] <= everything.loss[0]
 
