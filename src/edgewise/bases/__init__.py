@@ -1,6 +1,6 @@
 """Families of univariate functions, one a file."""
 
-from edgewise.bases.base import Basis, Concatenated, Pointwise, Refinement, State, from_config
+from edgewise.bases.base import Basis, Concatenated, Pointwise, Refinement, State, Wrapped, from_config
 from edgewise.bases.bernstein import Bernstein
 from edgewise.bases.bspline import BSpline
 from edgewise.bases.chebyshev import Chebyshev
@@ -43,6 +43,7 @@ __all__ = [
     "Sine",
     "State",
     "Wavelet",
+    "Wrapped",
     "from_config",
     "parse",
 ]

@@ -19,7 +19,7 @@ from edgewise.bases.broadcasting import broadcast_modes
 from edgewise.bases.placement import Importance
 from edgewise.errors import CheckedKeywords, EdgewiseError, unknown_name
 
-__all__ = ["Basis", "Concatenated", "Pointwise", "Refinement", "State", "from_config"]
+__all__ = ["Basis", "Concatenated", "Pointwise", "Refinement", "State", "Wrapped", "from_config"]
 
 State = Mapping[str, Any]
 """Arrays a family carries per input node (knots, centres, frequencies), by name."""
@@ -185,6 +185,34 @@ class Basis(CheckedKeywords, ABC):
         return {"family": type(self).__name__} | {
             f.name: _described(getattr(self, f.name)) for f in dataclasses.fields(self)
         }
+
+
+@dataclass(frozen=True)
+class Wrapped(Basis):
+    """What a family made of another one, ``basis``, has in common with it."""
+
+    resolution: ClassVar[str] = "fineness"
+
+    basis: Basis
+
+    @property
+    def size(self):
+        return self.basis.size
+
+    @property
+    def fineness(self):
+        """The resolution of ``basis``: its degree, order, number of intervals or of centres."""
+        return getattr(self.basis, self.basis.resolution)
+
+    @property
+    def domain(self):
+        return self.basis.domain
+
+    def breakpoints(self):
+        return self.basis.breakpoints()
+
+    def resized(self, size):
+        return dataclasses.replace(self, basis=self.basis.resized(size))
 
 
 def _described(value: Any) -> Any:

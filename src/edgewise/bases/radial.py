@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise.bases.base import Basis, Pointwise, Refinement
+from edgewise.bases.base import Pointwise, Refinement, Wrapped
 from edgewise.bases.placement import Importance
 from edgewise.bases.squash import check_domain
 from edgewise.errors import check_count, check_positive
@@ -94,7 +94,7 @@ class Radial(Pointwise):
 
 
 @dataclass(frozen=True)
-class SharedCentres(Basis):
+class SharedCentres(Wrapped):
     """Radial functions whose centres are trained, the same ones for all input nodes: the outer block of KKAN.
 
     Args:
@@ -103,23 +103,9 @@ class SharedCentres(Basis):
     State: ``centres``, trained, and ``widths``, ``[1, M]``.
     """
 
-    resolution: ClassVar[str] = "fineness"
     trained: ClassVar[tuple[str, ...]] = ("centres",)
 
     basis: Radial
-
-    @property
-    def size(self):
-        return self.basis.size
-
-    @property
-    def fineness(self):
-        """The number of centres."""
-        return self.basis.size
-
-    @property
-    def domain(self):
-        return self.basis.domain
 
     def init(self, n_in, *, key):
         return self.basis.init(1, key=key)
@@ -127,14 +113,8 @@ class SharedCentres(Basis):
     def modes(self, x, state):
         return self.basis.modes(x, state)
 
-    def breakpoints(self):
-        return self.basis.breakpoints()
-
     def cells(self, state, n_in):
         return np.tile(self.basis.cells(state, 1), (n_in, 1))
-
-    def resized(self, size):
-        return SharedCentres(self.basis.resized(size))
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer = self.basis.extended(state, size, n_in=1, key=key)

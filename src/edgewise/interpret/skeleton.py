@@ -254,17 +254,16 @@ class Skeleton:
             lambda values: both(values)[0], start[free], jac=cast("Any", lambda values: both(values)[1]), x_scale="jac",
             method="lm" if rows >= len(free) else "trf", max_nfev=evaluations, xtol=1e-15, ftol=1e-15, gtol=1e-15,
         )  # fmt: skip
-        vector, before = start.copy(), self._error_with(start, x, y)
+        vector = start.copy()
         vector[free] = result.x
-        error = self._error_with(vector, x, y)
-        if np.isinf(error) and np.isfinite(before):  # defined within the slack of the fitting only
-            return self._error_with(start, x, y)
-        return error
-
-    def _error_with(self, vector: np.ndarray, x: np.ndarray, y: np.ndarray) -> float:
-        """The error with these constants, which stay."""
         self.vector = vector
-        return self.error(x, y)
+        error = self.error(x, y)
+        if np.isinf(error):  # defined within the slack of the fitting only
+            self.vector = start
+            error = self.error(x, y)
+            if np.isinf(error):
+                self.vector = vector
+        return error
 
 
 def _scale(y: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import nnx
 from jax import Array
@@ -12,9 +12,18 @@ from edgewise.nn import KANLayer
 from edgewise.nn.factorized import Factorized, Normalized, Weighted
 from edgewise.nn.functions import NamedFunction
 
-__all__ = ["GatedBlock", "InnerBlock"]
+__all__ = ["GatedBlock", "InnerBlock", "Shape"]
 
 _GLOROT = nnx.initializers.glorot_normal()
+
+
+class Shape(NamedTuple):
+    """Nodes and number of the hidden layers, outputs, and what the hidden layers end with."""
+
+    hidden: int
+    depth: int
+    width: int
+    activation: NamedFunction
 
 
 class InnerBlock(nnx.Module):
@@ -24,18 +33,8 @@ class InnerBlock(nnx.Module):
     ``embedding`` stands in the place of c T(x).
     """
 
-    def __init__(
-        self,
-        basis: Basis,
-        embedding: Basis | None = None,
-        *,
-        hidden: int,
-        depth: int,
-        width: int,
-        activation: NamedFunction,
-        rngs: nnx.Rngs,
-        **options: Any,
-    ):
+    def __init__(self, basis: Basis, embedding: Basis | None, shape: Shape, *, rngs: nnx.Rngs, **options: Any):
+        hidden, depth, width, self.activation = shape
         first = Weighted(basis) if embedding is None else embedding
         expansions = [
             Factorized(KANLayer(n_in, n_out, family, bias=False, rngs=rngs, **options), rngs=rngs)
@@ -43,7 +42,6 @@ class InnerBlock(nnx.Module):
         ]
         self.expand, self.combine = expansions
         self.hidden = nnx.List(Factorized(_linear(hidden, hidden, rngs, options), rngs=rngs) for _ in range(depth))
-        self.activation = activation
 
     def __call__(self, x: Array) -> Array:
         """``[*batch, 1]`` to ``[*batch, width]``."""
@@ -69,18 +67,8 @@ class GatedBlock(nnx.Module):
     times;  psi = N c T(h).  e is the ``embedding``, None for x itself; alpha is the model's.
     """
 
-    def __init__(
-        self,
-        basis: Basis,
-        embedding: Basis | None = None,
-        *,
-        hidden: int,
-        depth: int,
-        width: int,
-        activation: NamedFunction,
-        rngs: nnx.Rngs,
-        **options: Any,
-    ):
+    def __init__(self, basis: Basis, embedding: Basis | None, shape: Shape, *, rngs: nnx.Rngs, **options: Any):
+        hidden, depth, width, self.activation = shape
         kan_layer = lambda n_in, n_out, family: KANLayer(n_in, n_out, family, bias=False, rngs=rngs, **options)
         linear = lambda n_in: _linear(n_in, hidden, rngs, options)
         self.gates = nnx.List(
@@ -88,7 +76,6 @@ class GatedBlock(nnx.Module):
         )
         self.hidden = nnx.List(Normalized(linear(hidden)) for _ in range(depth))
         self.combine = Normalized(kan_layer(hidden, width, Weighted(basis)))
-        self.activation = activation
 
     def __call__(self, x: Array, alpha: Array) -> Array:
         """``[*batch, 1]`` to ``[*batch, width]``."""

@@ -11,7 +11,7 @@ from jax import Array
 
 from edgewise.bases import Basis, Chebyshev, Sine, from_config
 from edgewise.errors import EdgewiseError, check_count, check_keywords
-from edgewise.models.inner_networks import GatedBlock, InnerBlock
+from edgewise.models.inner_networks import GatedBlock, InnerBlock, Shape
 from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.factorized import Weighted
@@ -72,8 +72,8 @@ class KKAN(nnx.Module):
             check_count(name, size, least)
             for name, size, least in (("n_in", n_in, 1), ("hidden", hidden, 1), ("depth", depth, 0))
         )
-        sizes = {"hidden": hidden, "depth": depth, "width": check_count("width", width)}
         self.activation = named("activation", activation)
+        shape = Shape(hidden, depth, check_count("width", width), self.activation)
         inner_basis = Chebyshev(7) if inner_basis is None else inner_basis
         embeddings = [None] * n_in if embeddings is None else list(embeddings)
         if len(embeddings) != n_in or not all(isinstance(basis, Basis | None) for basis in embeddings):
@@ -84,10 +84,7 @@ class KKAN(nnx.Module):
             )
         inner = {name: value for name, value in options.items() if name not in ("bias", "edge_scale")}
         block = GatedBlock if gated else InnerBlock
-        self.inner = nnx.List(
-            block(inner_basis, embedding, activation=self.activation, rngs=rngs, **sizes, **inner)
-            for embedding in embeddings
-        )
+        self.inner = nnx.List(block(inner_basis, embedding, shape, rngs=rngs, **inner) for embedding in embeddings)
         self.outer = KANLayer(width, n_out, Sine(7) if basis is None else basis, rngs=rngs, **options)
         self.alpha = nnx.Param(jnp.ones((), self.outer.param_dtype)) if gated else None
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import Array
 
-from edgewise.bases import Basis, Refinement, State
+from edgewise.bases import Refinement, State, Wrapped
 from edgewise.nn.draws import draw_units
 from edgewise.nn.layer import KANLayer
 
@@ -18,7 +18,7 @@ __all__ = ["Factorized", "Normalized", "Weighted"]
 
 
 @dataclass(frozen=True)
-class Weighted(Basis):
+class Weighted(Wrapped):
     """c_m B_m(x) with trained weights c, 1/m for m = 1..M at the start: the embedding of KKAN (arXiv 2412.16738).
 
     Args:
@@ -26,19 +26,6 @@ class Weighted(Basis):
 
     State: that of ``basis``, and ``weights`` ``[M]``, trained, shared by the input nodes.
     """
-
-    resolution: ClassVar[str] = "fineness"
-
-    basis: Basis
-
-    @property
-    def size(self):
-        return self.basis.size
-
-    @property
-    def fineness(self):
-        """The resolution of ``basis``: its degree, order, number of intervals or of centres."""
-        return getattr(self.basis, self.basis.resolution)
 
     @property
     def has_constant(self):
@@ -48,10 +35,6 @@ class Weighted(Basis):
     def trained(self):
         return (*self.basis.trained, "weights")
 
-    @property
-    def domain(self):
-        return self.basis.domain
-
     def init(self, n_in, *, key):
         return {**self.basis.init(n_in, key=key), "weights": jnp.asarray(_start(self.size), jnp.float32)}
 
@@ -59,14 +42,8 @@ class Weighted(Basis):
         weights = state["weights"].astype(x.dtype)
         return [weights[m] * mode for m, mode in enumerate(self.basis.modes(x, _inner(state)))]
 
-    def breakpoints(self):
-        return self.basis.breakpoints()
-
     def cells(self, state, n_in):
         return self.basis.cells(_inner(state), n_in)
-
-    def resized(self, size):
-        return Weighted(self.basis.resized(size))
 
     def extended(self, state, size, **options):
         finer = self.basis.extended(_inner(state), size, **options)
