@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from typing import Any
 
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # processes that share a GPU take what they need
+
 import jax
 
 __all__ = ["alternate", "fill", "machine", "markdown", "median", "ratio", "run_script", "temporary_bytes"]
@@ -21,8 +23,13 @@ __all__ = ["alternate", "fill", "machine", "markdown", "median", "ratio", "run_s
 median = statistics.median
 
 
-def alternate(functions: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Wall seconds of each function, called in turn for up to ``rounds`` or ``seconds``, after one warm-up call."""
+def alternate(
+    functions: Mapping[str, Callable[[], Any]], *, rounds: int, seconds: float, calls: int = 1
+) -> dict[str, list[float]]:
+    """Wall seconds of each function, called in turn for up to ``rounds`` or ``seconds``, after one warm-up call.
+
+    ``calls`` follow one another before the clock is read: a GPU works through them while Python prepares the next.
+    """
     for function in functions.values():
         jax.block_until_ready(function())
     times: dict[str, list[float]] = {name: [] for name in functions}
@@ -30,8 +37,10 @@ def alternate(functions: Mapping[str, Callable[[], Any]], *, rounds: int, second
     for _ in range(rounds):
         for name, function in functions.items():
             start = time.perf_counter()
+            for _ in range(calls - 1):
+                function()
             jax.block_until_ready(function())
-            times[name].append(time.perf_counter() - start)
+            times[name].append((time.perf_counter() - start) / calls)
         if time.perf_counter() - begin > seconds and min(map(len, times.values())) >= 5:
             break
     return times
@@ -67,11 +76,13 @@ def run_script(code: str, *, env: Mapping[str, str] | None = None) -> tuple[Any,
 
 
 def machine() -> str:
-    """Processor, cores, and the versions that matter, in one line."""
+    """Processor, cores, the device if it is another, and the versions that matter, in one line."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as lines:
             model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    if jax.default_backend() != "cpu":
+        model = f"{jax.devices()[0].device_kind}; {model}"
     packages = ", ".join(f"{name} {version(name)}" for name in ("jax", "flax", "optax", "jaxkan"))
     return f"{model}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
 

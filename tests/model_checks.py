@@ -62,14 +62,32 @@ def layer_of(layer: Any, modes: np.ndarray) -> np.ndarray:
     return y if layer.bias is None else y + array(layer.bias)
 
 
+# --- programs ----------------------------------------------------------------------------------------------------
+
+
+def dots(jaxpr):
+    """All matrix products in a program, nested ones included."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "dot_general":
+            yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else [value]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from dots(inner)
+
+
 # --- checks ------------------------------------------------------------------------------------------------------
 
 
 def check_model(build: Build, tmp_path: Path, features: int = 2) -> None:
-    """Compiled as eager, any batch shape, finite far away, saved and loaded, derivatives of derivatives."""
+    """Compiled as eager, any batch shape, full precision, finite far away, saved and loaded, second derivatives."""
     model, x = randomized(build(rngs=nnx.Rngs(0))), inputs(2, 3, features=features)
     y = forward(model, x)
     np.testing.assert_allclose(y, model(x), rtol=2e-5, atol=2e-5)
+    products = list(dots(jax.make_jaxpr(model)(x).jaxpr))
+    assert products
+    assert all(product.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2 for product in products)
     far = np.array([[1e6] * features, [-1e6] * features, [0.0] * features], np.float32)
     value, gradients = compiled_for_few_runs(nnx.value_and_grad(lambda model: (model(far) ** 2).mean()))(model)
     assert np.isfinite(value)

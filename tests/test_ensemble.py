@@ -87,6 +87,14 @@ def test_any_transformation_of_optax_is_taken():
         np.testing.assert_allclose(given.train_loss[index], alone(scheme, seed, tx, 10)[0], rtol=1e-4)
 
 
+def test_members_share_a_step_as_far_as_cache_or_memory_goes():
+    params = nnx.state(make_model("glorot", 0), nnx.Param)
+    assert members._group_size(params, 800, 80, "cpu") == 4
+    assert members._group_size(params, 800, 80, "gpu") == 80
+    assert members._group_size(params, 10**6, 80, "cpu") == 1
+    assert 1 < members._group_size(params, 10**6, 80, "gpu") < 80
+
+
 @pytest.mark.parametrize("group", [2, 5])
 def test_neither_the_grouping_nor_the_padding_matters(result, monkeypatch, group):
     monkeypatch.setattr(members, "_group_size", lambda *sizes: group)  # 5 members: groups of 2 are padded

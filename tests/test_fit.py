@@ -18,6 +18,7 @@ import edgewise as ew
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop
 from edgewise.training.regularizers import EdgeL1
+from model_checks import dots
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (32, 2)).astype(np.float32)
@@ -91,6 +92,21 @@ def test_the_cut_into_chunks_changes_no_bit(chunks, optimizer):
     for other in found[1:]:
         for one, two in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("optimizer", ["soap:1e-2", "ssbroyden", "levenberg_marquardt"])
+def test_optimizers_multiply_in_the_precision_of_their_dtype(monkeypatch, optimizer):
+    """On a GPU, JAX multiplies float32 with three digits unless told otherwise."""
+    moved, products = loop.Program._moved, []
+
+    def looked_at(program, state, batch):
+        products.extend(dots(jax.make_jaxpr(lambda state, batch: moved(program, state, batch)[0])(state, batch).jaxpr))
+        return moved(program, state, batch)
+
+    monkeypatch.setattr(loop.Program, "_moved", looked_at)
+    ew.fit(new(seed=7), (X[:31], Y[:31]), optimizer=optimizer, steps=1, dtype="float32")
+    assert len(products) > 4
+    assert all(product.params["precision"] == (jax.lax.Precision.HIGHEST,) * 2 for product in products)
 
 
 def test_mini_batches_take_every_sample_once_an_epoch_in_a_new_order():

@@ -20,6 +20,7 @@ from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
 from edgewise.nn import RESIDUALS, Grid, KANLayer
 from edgewise.nn import contract as contract_package
 from edgewise.nn.residuals import residual_name, resolve_residual
+from model_checks import dots
 
 contract_module = inspect.getmodule(contract_package.contract)
 FORMS = {
@@ -176,13 +177,15 @@ def test_all_forms_of_the_sum_agree_in_values_and_gradients(name):
     weights = jnp.asarray(rng.normal(size=(5, 3)), jnp.float32)
 
     def plain(basis, x, state, coef, first, precision):
-        return jnp.einsum("nim,mio->no", basis(x, state)[..., first:], coef)
+        return jnp.einsum("nim,mio->no", basis(x, state)[..., first:], coef, precision=precision)
 
     def whole(basis, x, state, coef, first, precision):
         return contract_module.contract(basis, x, state, coef, first=first, precision=precision)
 
     def result(form):
-        loss = lambda x, state, coef: (y := form(basis, x, state, coef, first, None), jnp.sum(weights * y**2))[::-1]
+        loss = lambda x, state, coef: (y := form(basis, x, state, coef, first, "highest"), jnp.sum(weights * y**2))[
+            ::-1
+        ]
         return jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2), has_aux=True))(x, state, coef)
 
     expected = result(plain)
@@ -248,27 +251,16 @@ def test_dtypes_of_parameters_and_of_the_computation(family):
         assert jax.eval_shape(wide, x.astype(np.float64)).dtype == jnp.float64
 
 
-def dots(jaxpr):
-    """All matrix products in a program, nested ones included."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else [value]:
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from dots(inner)
-
-
 @pytest.mark.parametrize("n", [(3, 2), (40, 33)], ids=["narrow", "wide"])
 @pytest.mark.parametrize("basis", [Chebyshev(3), RBF(40)], ids=["few", "many"])
-def test_precision_reaches_every_product(n, basis):
-    layer = KANLayer(*n, basis, precision="highest", rngs=nnx.Rngs(0))
-    highest = (jax.lax.Precision.HIGHEST,) * 2
+@pytest.mark.parametrize("given", [{}, {"precision": "high"}], ids=["not said", "said"])
+def test_precision_reaches_every_product(n, basis, given):
+    layer = KANLayer(*n, basis, **given, rngs=nnx.Rngs(0))
+    wanted = (jax.lax.Precision.HIGH if given else jax.lax.Precision.HIGHEST,) * 2
     for function, least in ((layer.__call__, 1 if n[0] == 3 else 2), (layer.edges, 0)):
         products = list(dots(jax.make_jaxpr(function)(inputs(4, n_in=n[0])).jaxpr))
         assert len(products) >= least
-        assert all(product.params["precision"] == highest for product in products)
+        assert all(product.params["precision"] == wanted for product in products)
 
 
 # --- derivatives --------------------------------------------------------------------------------------------------

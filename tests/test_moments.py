@@ -270,6 +270,15 @@ def test_single_precision_changes_nothing_of_a_stateless_basis():
     assert Moments(Chebyshev(8), {}, None, *law).mu1.dtype == np.float64
 
 
+def test_jax_may_have_been_told_to_do_without_a_cpu(monkeypatch):
+    def no_cpu(*, backend):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", no_cpu)
+    law, basis = input_law("normal", Chebyshev(9)), Chebyshev(9)
+    assert_exact(Moments(basis, {}, None, *law).mu0, moments(basis, "normal").mu0)
+
+
 def test_weights_sum_to_one():
     for basis in (Chebyshev(5), BSpline(), ReLUBump(), Chebyshev(40) | BSpline()):
         for law in ("uniform", "normal", arcsine, ndtri):

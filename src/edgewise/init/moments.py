@@ -200,14 +200,18 @@ class _float64_on_cpu:
     """Double precision on the CPU and outside any trace, whatever the user's settings are."""
 
     def __enter__(self):
-        self._contexts = [
-            jax.ensure_compile_time_eval(),
-            jax.enable_x64(True),
-            jax.default_device(jax.local_devices(backend="cpu")[0]),
-        ]
+        self._contexts = [jax.ensure_compile_time_eval(), jax.enable_x64(True), jax.default_device(_cpu())]
         for context in self._contexts:
             context.__enter__()
 
     def __exit__(self, *error):
         for context in reversed(self._contexts):
             context.__exit__(*error)
+
+
+def _cpu() -> Any:
+    """The CPU; where JAX was told to do without it (``JAX_PLATFORMS=cuda``), None: what it has computes, too."""
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        return None

@@ -107,7 +107,8 @@ def _bessel(order: int) -> Callable[[Array], Array]:
     def bessel(x: Array) -> Array:
         wide = jnp.promote_types(x.dtype, jnp.float32)
         angles, weights = jnp.asarray(_ANGLES, wide), jnp.asarray(_WEIGHTS, wide)
-        return (jnp.cos(order * angles - x[..., None] * jnp.sin(angles)) @ weights).astype(x.dtype)
+        values = jnp.cos(order * angles - x[..., None] * jnp.sin(angles))
+        return jnp.matmul(values, weights, precision="highest").astype(x.dtype)
 
     return bessel
 

@@ -23,6 +23,9 @@ __all__ = ["Pace", "Program", "advance", "initial_state"]
 
 _SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C, callbacks and the progress bar may have to wait
 
+# for the products of optimizers: JAX's default on a GPU, TF32, has three digits
+_in_full_precision = partial(jax.default_matmul_precision, "highest")
+
 
 @dataclass(frozen=True)
 class Program:
@@ -154,7 +157,8 @@ class Program:
             return self.objective(model, batch), nnx.split(model, nnx.Param, ...)[2]
 
         if isinstance(transform, LevenbergMarquardt):
-            params, opt, loss = transform.step(self._problem(state, batch), params, opt)
+            with _in_full_precision():
+                params, opt, loss = transform.step(self._problem(state, batch), params, opt)
             return {"params": params, "opt": opt}, loss, jnp.isfinite(loss) & _finite(params)
         loss_of = lambda params: value_of(params)[0]
         rest = state["rest"]
@@ -162,7 +166,8 @@ class Program:
             loss, gradients = optax.tree.get(opt, "value"), optax.tree.get(opt, "grad")
         else:
             (loss, rest), gradients = jax.value_and_grad(value_of, has_aux=True)(params)
-        updates, opt = transform.update(gradients, opt, params, value=loss, grad=gradients, value_fn=loss_of)
+        with _in_full_precision():
+            updates, opt = transform.update(gradients, opt, params, value=loss, grad=gradients, value_fn=loss_of)
         if not self.optimizer.full_batch:
             updates = jax.tree.map(lambda update: update * state["scale"].astype(update.dtype), updates)
         moved = {"params": optax.apply_updates(params, updates), "opt": opt, "rest": rest}

@@ -24,14 +24,17 @@ from edgewise.training.sources import place
 
 __all__ = ["Members", "check_alike"]
 
-_CACHE_BYTES = 3e6  # temporaries of one group should stay in the second-level cache
+_CACHE_BYTES = 3e6  # on a CPU the temporaries of one group should stay in the second-level cache
+_MEMORY_BYTES = (
+    2e9  # elsewhere a step costs its kernel launches, the more members in one the better: only memory ends it
+)
 
 
 class Members:
     """The state of all members (padded to whole groups), the member on the leading axis of every array.
 
-    ``lax.map`` runs over groups of vmapped members, each the loop of ``Program``: a group is small enough for its
-    temporaries to stay in cache.
+    ``lax.map`` runs over groups of vmapped members, each the loop of ``Program``: on a CPU a group is small enough for
+    its temporaries to stay in cache, on a GPU as large as memory allows.
 
     Args:
         models: all of one architecture.
@@ -60,7 +63,8 @@ class Members:
         self.count, self.done, self.steps, self.data, self.mesh = len(split), 0, steps, data, mesh
         self.compile_seconds = 0.0
         devices = 1 if mesh is None else mesh.size
-        self.group = _group_size(split[0][1], samples, -(-self.count // devices))
+        platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
+        self.group = _group_size(split[0][1], samples, -(-self.count // devices), platform)
         padding = -self.count % (self.group * devices)
         split += split[:1] * padding
         params = _stack([packing.packed(_cast(params, dtype)) for _, params, _ in split])
@@ -174,8 +178,9 @@ def _architecture(model):
     return {name: value for name, value in getattr(model, "config", {}).items() if name != "init"}
 
 
-def _group_size(params, samples: int, members: int) -> int:
-    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 4."""
+def _group_size(params, samples: int, members: int, platform: str) -> int:
+    """How many members to vmap: as many as keep the temporaries of a step in cache, at most 4; on a GPU in memory."""
     per_sample = sum(leaf.size // leaf.shape[-1] for leaf in jax.tree.leaves(params) if leaf.ndim > 1)
-    largest = max(1, min(4, members, int(_CACHE_BYTES / (3 * 4 * samples * max(per_sample, 1)))))
+    allowed, most = (_CACHE_BYTES, 4) if platform == "cpu" else (_MEMORY_BYTES, members)
+    largest = max(1, min(most, members, int(allowed / (3 * 4 * samples * max(per_sample, 1)))))
     return -(-members // -(-members // largest))  # spread evenly, so that little is padded

@@ -46,7 +46,7 @@ class DenseLayer(nnx.Module):
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_in]`` to ``[*batch, n_out]``."""
-        y = jnp.asarray(x) @ (self.g[...] * self.v[...])
+        y = jnp.matmul(jnp.asarray(x), self.g[...] * self.v[...], precision="highest")
         y = y if self.b is None else y + self.b[...]
         return y if self.activation is None else self.activation(y)
 

@@ -155,7 +155,7 @@ class RGAKAN(nnx.Module):
         """``[*batch, n_in]`` to ``[*batch, n_out]``."""
         if not self.pi_init:
             return self.OutLayer(self._hidden(x))
-        return jnp.einsum("...hk,ohk->...o", self._modes(x), self.OutBasis[...])
+        return jnp.einsum("...hk,ohk->...o", self._modes(x), self.OutBasis[...], precision="highest")
 
 
 def _check_widths(reaching: int, n_hidden: int, n_out: int, pi_init: bool) -> None:

@@ -108,7 +108,7 @@ class RFFEmbedder(nnx.Module):
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_in]`` to ``[*batch, embed_dim]``."""
-        angles = jnp.asarray(x) @ self.B[...]
+        angles = jnp.matmul(jnp.asarray(x), self.B[...], precision="highest")
         return jnp.concatenate([jnp.cos(angles), jnp.sin(angles)], axis=-1)
 
 
