@@ -97,6 +97,12 @@ class ResidualLoss:
         if self.resampling is not None:
             model.adaptive[_RESAMPLING] = kept(self.resampling.init(points[EQUATION], pool))
 
+    @property
+    def refreshed_every(self) -> int | None:
+        """The fewest steps between two renewals of one kind; None where points and weights stay."""
+        renewing = [*self.weightings, *([] if self.resampling is None else [self.resampling])]
+        return min((each.every for each in renewing), default=None)
+
     def refresh(self, model: Trial, step: Array) -> Array:
         """Renew points, then weights, where it is time to; whether anything was renewed."""
         changed = jnp.bool_(False)

@@ -237,7 +237,8 @@ def _check_arity(network: nnx.Module, ansatz: Ansatz, problem: Problem) -> None:
     try:
         shape = nnx.eval_shape(lambda network, x: network(x), network, x).shape
     except Exception as error:
-        raise ShapeError(f"the model does not take {ansatz.n_in} inputs: {error}", why, do) from error
+        said = error.what if isinstance(error, EdgewiseError) else str(error)
+        raise ShapeError(f"the model does not take {ansatz.n_in} inputs: {said}", why, do) from error
     if shape != (3, problem.n_out):
         raise ShapeError(f"the model gives {shape} for {ansatz.n_in} inputs at 3 points.", why, do)
 

@@ -190,6 +190,12 @@ def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_si
             f"{optimizer.spec} needs the whole data at every step, but they come batch by batch.",
             do="pass arrays, or take a first-order optimizer, say 'adam:1e-3'.",
         )
+    if optimizer.remembers and objective.refreshed_every == 1:
+        raise EdgewiseError(
+            f"{optimizer.spec} learns from the steps before, but the loss changes at every one of them.",
+            "what it has learnt is of another loss and is forgotten: it would never get beyond its first step.",
+            "renew weights and points less often, say RBA(every=50), or take 'levenberg_marquardt' or 'adam'.",
+        )
     if isinstance(optimizer.transform, LevenbergMarquardt) and not objective.least_squares:
         raise EdgewiseError(
             f"{optimizer.spec} needs a sum of squares to minimize.",

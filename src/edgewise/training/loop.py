@@ -99,7 +99,7 @@ class Program:
     @property
     def begins(self) -> bool:
         """Whether :meth:`begun` is wanted before the first step."""
-        return self.optimizer.full_batch and not isinstance(self.optimizer.transform, LevenbergMarquardt)
+        return self.optimizer.remembers
 
     def begun(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
         """With loss and gradient of the first step, where the optimizer takes them over from the step before."""

@@ -43,7 +43,7 @@ class Objective(CheckedKeywords):
         loss: a name, a :class:`Loss` (batches are then ``(x, y)`` or ``(x, y, weight)``), or any function
             ``(model, batch) -> scalar``, say :class:`LeastSquares`. One with ``residuals(model, batch)``, whose squares
             sum to it, goes with second-order methods; one with ``refresh(model, step)`` may change between steps what
-            the model keeps for it (variables that are no ``nnx.Param``).
+            the model keeps for it (variables that are no ``nnx.Param``), and says in ``refreshed_every`` how often.
         regularizers: functions ``(model, batch) -> scalar``; those of ``regularizers.py`` look at ``batch[0]``.
 
     Raises:
@@ -118,6 +118,11 @@ class Objective(CheckedKeywords):
     def refreshes(self) -> bool:
         """Whether the loss changes between steps: its points, its weights."""
         return hasattr(self.loss, "refresh")
+
+    @property
+    def refreshed_every(self) -> int | None:
+        """The steps between two changes of the loss; None for one that stays as it is or does not say."""
+        return getattr(self.loss, "refreshed_every", None)
 
     def refresh(self, model: Any, step: Array) -> Array:
         """Let the loss renew what the model keeps for it, before a step; whether it has changed anything."""

@@ -41,6 +41,11 @@ class Optimizer:
     packed: bool = False
     full_batch: bool = False
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a step goes by the gradients of the steps before it, as quasi-Newton methods do."""
+        return self.full_batch and not isinstance(self.transform, LevenbergMarquardt)
+
 
 class _Kind(NamedTuple):
     """What an option may be."""
