@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from edgewise._numerics import sincos
 from edgewise.bases.base import Basis, Refinement
@@ -28,7 +32,7 @@ class Fourier(Basis):
         constant: whether 1 comes before them, which a layer with a bias needs not.
 
     One sine and cosine a point; the others by recurrence, for high orders by the addition theorem, halving k, whose
-    errors grow with k instead of k^2.
+    errors grow with k instead of k^2.  The slope of a wave is the other of its pair.
     As a basis of KANs: Xu et al., arXiv 2406.01034.
     """
 
@@ -52,19 +56,15 @@ class Fourier(Basis):
         return self.constant
 
     def modes(self, x, state):
-        scale = float(2 * np.pi / self.period)
-        sine, cosine = sincos(x if scale == 1.0 else x * scale)
-        sines, cosines = [sine], [cosine]
-        for k in range(2, self.order + 1):
-            if self.order <= _PLAIN_ORDER:
-                twice = 2 * cosine
-                cosines.append(twice * cosines[-1] - (cosines[-2] if k > 2 else 1))
-                sines.append(twice * sines[-1] - sines[-2] if k > 2 else twice * sine)
-                continue
-            i, j = k // 2 - 1, k - k // 2 - 1
-            cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
-            sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
+        cosines, sines = _waves(self.order, self._angle(x))
         return [jnp.ones_like(x), *cosines, *sines] if self.constant else [*cosines, *sines]
+
+    def blocks(self, x, state, edges):
+        return _blocks(self, tuple(edges), 0, self._angle(x))
+
+    def _angle(self, x):
+        scale = float(2 * np.pi / self.period)
+        return x if scale == 1.0 else x * scale
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer = self.resized(size)
@@ -81,3 +81,42 @@ class Fourier(Basis):
         level = 1 / k**2 if self.smooth else np.full(self.order, self.order**-0.5)
         levels = np.tile(level, 2)
         return np.append(levels[:1], levels)[-modes:] / np.sqrt(fan_in), "normal"
+
+
+@partial(jax.jit, static_argnums=0)  # traced once, however many derivatives there are
+def _waves(order: int, angle: Array) -> tuple[list[Array], list[Array]]:
+    """cos(k angle) and sin(k angle) for k = 1..order."""
+    sine, cosine = sincos(angle)
+    sines, cosines = [sine], [cosine]
+    for k in range(2, order + 1):
+        if order <= _PLAIN_ORDER:
+            twice = 2 * cosine
+            cosines.append(twice * cosines[-1] - (cosines[-2] if k > 2 else 1))
+            sines.append(twice * sines[-1] - sines[-2] if k > 2 else twice * sine)
+            continue
+        i, j = k // 2 - 1, k - k // 2 - 1
+        cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
+        sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
+    return cosines, sines
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _blocks(basis: Fourier, edges: tuple[int, ...], turn: int, angle: Array) -> list[Array]:
+    """The modes in blocks, every wave ahead by ``turn`` quarters of its period: k^turn times it is the derivative."""
+    cosines, sines = _waves(basis.order, angle)
+    if turn % 2:
+        cosines, sines = [-sine for sine in sines], cosines
+    level = [jnp.full_like(angle, 1 - turn % 2)] if basis.constant else []
+    modes = [*level, *cosines, *sines]
+    signed = modes if turn % 4 < 2 else [-mode for mode in modes]
+    return [jnp.stack(signed[start:stop], axis=-2) for start, stop in pairwise(edges)]
+
+
+@_blocks.defjvp
+def _turned(basis, edges, turn, primals, tangents):
+    """Derivatives of any order take a product a wave, instead of a recurrence of their own."""
+    blocks = _blocks(basis, edges, turn, *primals)
+    ahead = _blocks(basis, edges, turn + 1, *primals)
+    k = np.append(np.zeros(int(basis.constant)), np.tile(np.arange(1, basis.order + 1), 2))
+    rates = [jnp.asarray(k[start:stop, None], tangents[0].dtype) for start, stop in pairwise(edges)]
+    return blocks, [rate * block * tangents[0][..., None, :] for rate, block in zip(rates, ahead, strict=True)]
