@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import jax
@@ -12,6 +13,7 @@ from flax import nnx
 
 import edgewise as ew
 from benchmarks.measure import alternate, markdown, median, ratio
+from edgewise.bases import Basis
 from edgewise.physics.operators import taylor, time_derivative
 
 POINTS = 4096
@@ -79,8 +81,39 @@ def case(name: str, equation: str, dtype: Any, rounds: int, seconds: float) -> l
     return cells
 
 
+class Plain(ew.Fourier):
+    """A Fourier series whose recurrence is differentiated like anything else."""
+
+    blocks = Basis.blocks
+
+
+def fourth(order: int, rounds: int, seconds: float) -> list[str]:
+    """A row of the table of u_xxxx: what it takes to compile and to compute, with and without the rule of Fourier."""
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (POINTS, 2)))
+        calls, compiled = {}, []
+        for basis in (ew.Fourier, Plain):
+            bases = [ew.Chebyshev(8, squash=None), basis(order, period=2.0)]
+            model = ew.models.SeparableKAN(bases, 1, rank=6, param_dtype=jnp.float64, rngs=nnx.Rngs(0))
+            graphdef, params, rest = nnx.split(model, nnx.Param, ...)
+            start = time.perf_counter()
+            residual = jax.jit(lambda p, x, g=graphdef, r=rest: taylor(nnx.merge(g, p, r), x, 1, 4)[4])
+            program = residual.lower(params, x).compile()
+            compiled.append(time.perf_counter() - start)
+            calls[basis.__name__] = lambda program=program, params=params: program(params, x)
+        first, second = (np.asarray(call()) for call in calls.values())
+        if not np.allclose(first, second, rtol=1e-6, atol=1e-9 * np.abs(second).max()):
+            raise RuntimeError(f"Fourier({order}): the two ways differ.")
+        times = alternate(calls, rounds=rounds, seconds=seconds)
+    cells = [
+        f"{compiled[0]:.1f} / {compiled[1]:.1f}",
+        " / ".join(f"{1e3 * median(each):.1f}" for each in times.values()),
+    ]
+    return [f"Fourier({order})", *cells, f"{ratio(times, 'Plain', 'Fourier'):.2f}"]
+
+
 def main(quick: bool) -> str:
-    """Both equations on every model in both precisions; quick: one of each."""
+    """Both equations on every model in both precisions, and a fourth derivative; quick: one of each."""
     names, equations = (list(MODELS)[:1], ["Burgers"]) if quick else (list(MODELS), list(EQUATIONS))
     rounds, seconds = (10, 1.0) if quick else (100, 4.0)
     rows = []
@@ -89,7 +122,10 @@ def main(quick: bool) -> str:
             dtype = jnp.float64 if double else jnp.float32
             rows += [case(name, equation, dtype, rounds, seconds) for name in names for equation in equations]
     header = ["[2, 8, 8, 1]", "residual", "value, ms", "ratio", "value and gradient, ms", "ratio"]
-    return f"{POINTS} points; milliseconds are ours / nested, ratios nested over ours.\n\n" + markdown(header, rows)
+    first = f"{POINTS} points; milliseconds are ours / nested, ratios nested over ours.\n\n" + markdown(header, rows)
+    high = [fourth(order, rounds, seconds) for order in ([4] if quick else [8, 20, 40])]
+    head = ["u_xxxx, Chebyshev(8) x", "tracing and compilation, s", "ms", "ratio"]
+    return f"{first}\n\nBy turned waves / by the recurrence itself.\n\n{markdown(head, high)}"
 
 
 if __name__ == "__main__":
