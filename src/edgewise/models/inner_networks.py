@@ -105,5 +105,6 @@ def _weighted(*scaled: Factorized | Normalized) -> list[KANLayer]:
 
 
 def _linear(n_in: int, n_out: int, rngs: nnx.Rngs, options: dict[str, Any]) -> nnx.Linear:
-    dtypes = {name: options[name] for name in ("dtype", "param_dtype", "precision") if name in options}
+    dtypes: dict[str, Any] = {"precision": "highest"}  # the default of KANLayer, not of nnx.Linear
+    dtypes |= {name: options[name] for name in ("dtype", "param_dtype", "precision") if name in options}
     return nnx.Linear(n_in, n_out, use_bias=False, kernel_init=_GLOROT, rngs=rngs, **dtypes)

@@ -94,8 +94,8 @@ class ActNet(nnx.Module):
         self.use_projections = use_projections
         if use_projections and len(dims) > 2:
             rngs = nnx.Rngs(jax.random.key(seed))
-            self.input_proj = nnx.Linear(dims[0], dims[1], rngs=rngs)
-            self.output_proj = nnx.Linear(dims[-2], dims[-1], rngs=rngs)
+            self.input_proj = nnx.Linear(dims[0], dims[1], precision="highest", rngs=rngs)
+            self.output_proj = nnx.Linear(dims[-2], dims[-1], precision="highest", rngs=rngs)
             dims = dims[1:-1]
         self.layers = nnx.List(ActLayer(before, after, N, train_basis, seed) for before, after in pairwise(dims))
         if add_bias:
