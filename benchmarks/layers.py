@@ -50,15 +50,8 @@ def case(family, n_in: int, n_out: int, rounds: int, seconds: float, batch: int 
         return passes(lambda p, x: nnx.merge(graphdef, p, rest)(x), parameters, x)
 
     programs = {"floor": passes(jnp.matmul, a, w), "edgewise": layer(ours), "jaxkan": layer(theirs)}
-    times = [
-        alternate(
-            {n: (lambda p=p, i=i: p[i](*p[2])) for n, p in programs.items()},
-            rounds=rounds,
-            seconds=seconds,
-            calls=calls,
-        )
-        for i in (0, 1)
-    ]
+    settings = {"rounds": rounds, "seconds": seconds, "calls": calls}
+    times = [alternate({n: (lambda p=p, i=i: p[i](*p[2])) for n, p in programs.items()}, **settings) for i in (0, 1)]
     memory = {n: temporary_bytes(p[1], *p[2]) for n, p in programs.items()}
     return [
         name,

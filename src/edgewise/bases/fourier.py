@@ -56,8 +56,7 @@ class Fourier(Basis):
         return self.constant
 
     def modes(self, x, state):
-        cosines, sines = _waves(self.order, self._angle(x))
-        return [jnp.ones_like(x), *cosines, *sines] if self.constant else [*cosines, *sines]
+        return _ahead(self, 0, self._angle(x))
 
     def blocks(self, x, state, edges):
         return _blocks(self, tuple(edges), 0, self._angle(x))
@@ -100,16 +99,21 @@ def _waves(order: int, angle: Array) -> tuple[list[Array], list[Array]]:
     return cosines, sines
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _blocks(basis: Fourier, edges: tuple[int, ...], turn: int, angle: Array) -> list[Array]:
-    """The modes in blocks, every wave ahead by ``turn`` quarters of its period: k^turn times it is the derivative."""
+def _ahead(basis: Fourier, turn: int, angle: Array) -> list[Array]:
+    """The modes, every wave ahead by ``turn`` quarters of its period: k^turn times that is the derivative."""
     cosines, sines = _waves(basis.order, angle)
     if turn % 2:
         cosines, sines = [-sine for sine in sines], cosines
     level = [jnp.full_like(angle, 1 - turn % 2)] if basis.constant else []
     modes = [*level, *cosines, *sines]
-    signed = modes if turn % 4 < 2 else [-mode for mode in modes]
-    return [jnp.stack(signed[start:stop], axis=-2) for start, stop in pairwise(edges)]
+    return modes if turn % 4 < 2 else [-mode for mode in modes]
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
+def _blocks(basis: Fourier, edges: tuple[int, ...], turn: int, angle: Array) -> list[Array]:
+    """The modes of :func:`_ahead` in blocks."""
+    modes = _ahead(basis, turn, angle)
+    return [jnp.stack(modes[start:stop], axis=-2) for start, stop in pairwise(edges)]
 
 
 @_blocks.defjvp

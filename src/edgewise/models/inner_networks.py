@@ -11,6 +11,7 @@ from edgewise.bases import Basis
 from edgewise.nn import KANLayer
 from edgewise.nn.factorized import Factorized, Normalized, Weighted
 from edgewise.nn.functions import NamedFunction
+from edgewise.nn.layer import PRECISION
 
 __all__ = ["GatedBlock", "InnerBlock", "Shape"]
 
@@ -105,6 +106,6 @@ def _weighted(*scaled: Factorized | Normalized) -> list[KANLayer]:
 
 
 def _linear(n_in: int, n_out: int, rngs: nnx.Rngs, options: dict[str, Any]) -> nnx.Linear:
-    dtypes: dict[str, Any] = {"precision": "highest"}  # the default of KANLayer, not of nnx.Linear
+    dtypes: dict[str, Any] = {"precision": PRECISION}  # the default of KANLayer, not of nnx.Linear
     dtypes |= {name: options[name] for name in ("dtype", "param_dtype", "precision") if name in options}
     return nnx.Linear(n_in, n_out, use_bias=False, kernel_init=_GLOROT, rngs=rngs, **dtypes)

@@ -24,7 +24,10 @@ from edgewise.nn.symbolic import SymbolicEdges
 from edgewise.nn.variables import Grid, Mask
 from edgewise.nn.watching import called
 
-__all__ = ["KANLayer", "count_parameters"]
+__all__ = ["PRECISION", "KANLayer", "count_parameters"]
+
+PRECISION = "highest"
+"""Of matrix products, unless told otherwise: JAX's own default is TF32 on a GPU."""
 
 
 class KANLayer(PicklesResidual):
@@ -75,7 +78,7 @@ class KANLayer(PicklesResidual):
         edge_scale: bool = False,
         dtype: Any = None,
         param_dtype: Any = jnp.float32,
-        precision: Any = "highest",
+        precision: Any = PRECISION,
         rngs: nnx.Rngs,
     ):
         self.n_in, self.n_out = check_count("n_in", n_in), check_count("n_out", n_out)

@@ -96,13 +96,8 @@ class Program:
         """What is reported beside the loss on validation data; empty where it would be the loss itself."""
         return "" if isinstance(self.objective.loss, MSE) else self.objective.score_name or ""
 
-    @property
-    def begins(self) -> bool:
-        """Whether :meth:`begun` is wanted before the first step."""
-        return self.optimizer.remembers
-
     def begun(self, state: dict[str, Any], data: Any) -> dict[str, Any]:
-        """With loss and gradient of the first step, where the optimizer takes them over from the step before."""
+        """With loss and gradient of the first step, for an optimizer that takes over those of the step before."""
         return self._begun(state, data["arrays"])
 
     def _begun(self, state, batch):
@@ -183,7 +178,7 @@ class Program:
         model = self.model(self.packing.unpacked(state["params"]), state["rest"])
         changed = self.objective.refresh(model, step)
         state = state | {"rest": nnx.split(model, nnx.Param, ...)[2]}
-        if not self.begins:
+        if not self.optimizer.remembers:
             return state
         return jax.lax.cond(changed, lambda: self._begun(state, batch), lambda: state)
 

@@ -25,9 +25,7 @@ from edgewise.training.sources import place
 __all__ = ["Members", "check_alike"]
 
 _CACHE_BYTES = 3e6  # on a CPU the temporaries of one group should stay in the second-level cache
-_MEMORY_BYTES = (
-    2e9  # elsewhere a step costs its kernel launches, the more members in one the better: only memory ends it
-)
+_MEMORY_BYTES = 2e9  # elsewhere a step costs its kernel launches: as many members share them as memory holds
 
 
 class Members:
@@ -75,7 +73,7 @@ class Members:
             self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
         if mesh is not None:
             self.state = place(self.state, mesh, split=True)
-        if self.program.begins:
+        if self.program.optimizer.remembers:
             self.state = self._once(self.program.begun, data)
         self._advance = jax.jit(self._over_members(self.program.advance))
 

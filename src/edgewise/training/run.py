@@ -307,7 +307,7 @@ class Run:
         )
 
     def _begun(self, state: dict[str, Any]) -> dict[str, Any]:
-        if not self._program.begins:
+        if not self._program.optimizer.remembers:
             return state
         return compiled_for_few_runs(self._program.begun)(state, self._source.window(0)[0])
 
