@@ -59,7 +59,7 @@ class Fourier(Basis):
         return _ahead(self, 0, self._angle(x))
 
     def blocks(self, x, state, edges):
-        return _blocks(self, tuple(edges), 0, self._angle(x))
+        return _traced(self, tuple(edges), 0, self._angle(x))
 
     def _angle(self, x):
         scale = float(2 * np.pi / self.period)
@@ -119,8 +119,11 @@ def _blocks(basis: Fourier, edges: tuple[int, ...], turn: int, angle: Array) -> 
 @_blocks.defjvp
 def _turned(basis, edges, turn, primals, tangents):
     """Derivatives of any order take a product a wave, instead of a recurrence of their own."""
-    blocks = _blocks(basis, edges, turn, *primals)
-    ahead = _blocks(basis, edges, turn + 1, *primals)
+    blocks = _traced(basis, edges, turn, *primals)
+    ahead = _traced(basis, edges, turn + 1, *primals)
     k = np.append(np.zeros(int(basis.constant)), np.tile(np.arange(1, basis.order + 1), 2))
     rates = [jnp.asarray(k[start:stop, None], tangents[0].dtype) for start, stop in pairwise(edges)]
     return blocks, [rate * block * tangents[0][..., None, :] for rate, block in zip(rates, ahead, strict=True)]
+
+
+_traced = jax.jit(_blocks, static_argnums=(0, 1, 2))  # once: derivatives of derivatives see that it is the same

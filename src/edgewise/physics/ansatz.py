@@ -293,7 +293,7 @@ def _corrected(before: Callable, faces: Sequence[Face], bounds: tuple[float, flo
         s = (x[:, axis : axis + 1] - low) / (high - low)
         total = before(x)
         for face in faces:
-            there = x.at[:, axis].set(bounds[face.end])
+            there = _moved(x, axis, bounds[face.end])
             share = jnp.where(ends[1 - face.end], s if face.end else 1 - s, 1.0)
             gap = face.value(there) - before(there)
             if face.slope is not None:
@@ -303,3 +303,8 @@ def _corrected(before: Callable, faces: Sequence[Face], bounds: tuple[float, flo
         return total
 
     return blend
+
+
+def _moved(x: Array, axis: int, end: float) -> Array:
+    """The points where they leave the domain along an axis: of columns, so that no other one is differentiated."""
+    return jnp.concatenate([x[:, :axis], jnp.full_like(x[:, :1], end), x[:, axis + 1 :]], axis=1)

@@ -13,6 +13,7 @@ from jax import Array
 
 from edgewise.physics.problem import Problem
 from edgewise.physics.resampling import Resampling
+from edgewise.physics.sharing import once
 from edgewise.physics.trial import Trial, arrays_of, kept, renew
 from edgewise.physics.weighting.base import EQUATION, Look, Weighting
 from edgewise.training.optim import Rows
@@ -55,7 +56,7 @@ class ResidualLoss:
         """The residuals ``[n, k]`` of a term, at the model's points or others."""
         samples = model.of(term) if samples is None else samples
         if term == EQUATION:
-            return self.problem.residuals(model, samples["x"], model.parameters)
+            return once(lambda x: self.problem.residuals(model, x, model.parameters))(samples["x"])
         return dict(self.conditions)[term].residual(model, samples)
 
     def residuals(self, model: Trial, batch: Any = None) -> Array:

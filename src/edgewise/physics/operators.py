@@ -4,9 +4,10 @@ u is a function of points ``[n, d]`` with values ``[n, m]``, a model or any othe
 point only; x are the points.  All operators return ``[n, m]`` or more axes, never ``[n]``, inside and outside of
 compiled code, and differentiate with respect to the parameters of u.
 
-A derivative pushes the tangent e_a of the whole batch through u, one such pass inside another for each order (Griewank
-and Walther, Evaluating Derivatives, 2008, ch. 3 and 13).  Operators of the same u at the same x share what they have in
-common once they are compiled together.
+A derivative pushes a tangent of the whole batch through u, one such pass inside another for each order (Griewank and
+Walther, Evaluating Derivatives, 2008, ch. 3 and 13), along one column of the points.  What a pass computes again is
+done once (:mod:`edgewise.physics.sharing`), so that order n costs n + 1 streams of values; operators of the same u at
+the same x share what they have in common once they are compiled together.  u is traced, as by ``jax.jit``.
 """
 # Pushing all axes at once (vmap over tangents) takes 2 to 7 times as long on a CPU, since it turns the products of a
 # layer into batched ones.  `jax.experimental.jet` refuses Hermite, Fourier, radial, sine, wavelet, bump and uniform
@@ -15,7 +16,7 @@ common once they are compiled together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ import numpy as np
 from jax import Array
 
 from edgewise.errors import EdgewiseError, ShapeError, check_count
+from edgewise.physics.sharing import once
 
 __all__ = [
     "curl",
@@ -45,9 +47,7 @@ def derivative(u: Any, x: Any, *axes: Any) -> Array:
     """
     u, x = _checked(u, x)
     # in one order, so that d/dx d/dt is the same program as d/dt d/dx
-    for axis in sorted(_axis(a, x) for a in axes):
-        u = _along(u, axis)
-    return u(x)
+    return _derivative(u, x, *sorted(_axis(a, x) for a in axes))
 
 
 def taylor(u: Any, x: Any, axis: Any, order: Any) -> tuple[Array, ...]:
@@ -57,16 +57,16 @@ def taylor(u: Any, x: Any, axis: Any, order: Any) -> tuple[Array, ...]:
     """
     u, x = _checked(u, x)
     axis, order = _axis(axis, x), check_count("order", order, 0)
-    orders = _as_tuple(u)
+    orders = once(lambda *columns: (u(_joined(columns)),))
     for _ in range(order):
         orders = _one_more(orders, axis)
-    return orders(x)
+    return orders(*_columns(x))
 
 
 def grad(u: Any, x: Any, axes: Any = None) -> Array:
     """du_i/dx_a, ``[n, m, d']``, along d' ``axes``, all by default."""
     u, x = _checked(u, x)
-    return jnp.stack([_along(u, axis)(x) for axis in _axes(axes, x)], axis=-1)
+    return jnp.stack([_derivative(u, x, axis) for axis in _axes(axes, x)], axis=-1)
 
 
 def divergence(u: Any, x: Any, axes: Any = None) -> Array:
@@ -100,13 +100,13 @@ def curl(u: Any, x: Any, axes: Any = None) -> Array:
 def hessian_diag(u: Any, x: Any, axes: Any = None) -> Array:
     """d2u_i/dx_a2, ``[n, m, d']``, along d' ``axes``, all by default."""
     u, x = _checked(u, x)
-    return jnp.stack([_along(_along(u, axis), axis)(x) for axis in _axes(axes, x)], axis=-1)
+    return jnp.stack([_derivative(u, x, axis, axis) for axis in _axes(axes, x)], axis=-1)
 
 
 def laplacian(u: Any, x: Any, axes: Any = None) -> Array:
     """sum_a d2u/dx_a2, ``[n, m]``, over ``axes``, all by default: leave out time, say ``axes=(1, 2)``."""
     u, x = _checked(u, x)
-    first, *others = (_along(_along(u, axis), axis)(x) for axis in _axes(axes, x))
+    first, *others = (_derivative(u, x, axis, axis) for axis in _axes(axes, x))
     return sum(others, start=first)
 
 
@@ -115,28 +115,36 @@ def time_derivative(u: Any, x: Any, order: Any = 1, axis: Any = 0) -> Array:
     return derivative(u, x, *[axis] * check_count("order", order, 0))
 
 
-def _along(u: Callable[[Array], Array], axis: int) -> Callable[[Array], Array]:
-    """du/dx_axis, a function of points."""
-    return lambda x: jax.jvp(u, (x,), (_unit(x, axis),))[1]
+def _derivative(u: Callable[[Array], Array], x: Array, *axes: int) -> Array:
+    """The derivative along ``axes``, one after the other."""
+    found = once(lambda *columns: u(_joined(columns)))
+    for axis in axes:
+        found = once(_along(found, axis, lambda _, slope: slope))
+    return found(*_columns(x))
 
 
-def _as_tuple(u: Callable[[Array], Array]) -> Callable[[Array], tuple[Array, ...]]:
-    return lambda x: (u(x),)
-
-
-def _one_more(orders: Callable[[Array], tuple[Array, ...]], axis: int) -> Callable[[Array], tuple[Array, ...]]:
+def _one_more(orders: Callable[..., tuple[Array, ...]], axis: int) -> Callable[..., tuple[Array, ...]]:
     """``orders`` and the derivative of the last of them."""
-
-    def more(x: Array) -> tuple[Array, ...]:
-        values, slopes = jax.jvp(orders, (x,), (_unit(x, axis),))
-        return (*values, slopes[-1])
-
-    return more
+    return once(_along(orders, axis, lambda values, slopes: (*values, slopes[-1])))
 
 
-def _unit(x: Array, axis: int) -> Array:
-    """e_axis at every point, ``[n, d]``."""
-    return jnp.broadcast_to(jnp.asarray(np.eye(1, x.shape[1], axis), x.dtype), x.shape)
+def _along(u: Callable, axis: int, chosen: Callable) -> Callable:
+    """Of u, a function of columns, what is ``chosen`` from its values and slopes along one of them."""
+
+    def found(*columns: Array) -> Any:
+        of_one = lambda column: u(*columns[:axis], column, *columns[axis + 1 :])
+        return chosen(*jax.jvp(of_one, (columns[axis],), (jnp.ones_like(columns[axis]),)))
+
+    return found
+
+
+def _columns(x: Array) -> list[Array]:
+    """``[n, d]`` as d columns ``[n, 1]``."""
+    return [x[:, axis : axis + 1] for axis in range(x.shape[1])]
+
+
+def _joined(columns: Sequence[Array]) -> Array:
+    return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
 
 
 def _checked(u: Any, x: Any) -> tuple[Callable[[Array], Array], Array]:
