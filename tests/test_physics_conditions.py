@@ -44,7 +44,7 @@ def _float64():
 def missed(condition, u, domain, n=16):
     """The largest residual of a condition, at its points."""
     samples = condition.samples(domain, n, "sobol", 3)
-    found = condition.residual(u, {name: jnp.asarray(leaf) for name, leaf in samples.items()})
+    found = condition.at(domain).residual(u, {name: jnp.asarray(leaf) for name, leaf in samples.items()})
     assert found.ndim == 2
     assert len(found) == len(samples["x"])
     return float(np.abs(found).max())

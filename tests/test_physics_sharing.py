@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from edgewise.bases import Chebyshev, Fourier, RBF
+from edgewise.bases import RBF, Chebyshev, Fourier
 from edgewise.models import KAN, SeparableKAN
 from edgewise.physics.operators import derivative, taylor, time_derivative
 from edgewise.physics.sharing import once
@@ -80,7 +80,7 @@ def test_coordinates_that_are_apart_are_differentiated_apart():
         raise AssertionError("differentiated")
 
     def u(x):
-        scaled = jnp.concatenate([2 * x[:, :1] - 1, x[:, 1:2], 3 * x[:, 2:]], axis=1)
+        scaled = jnp.concatenate([x[:, :0], 2 * x[:, :1] - 1, x[:, 1:2], 3 * x[:, 2:]], axis=1)
         both = scaled[:, 1:]
         return jnp.sin(scaled[:, :1]) * without_derivative(both[:, :1]) * without_derivative(jnp.sum(both, 1)[:, None])
 

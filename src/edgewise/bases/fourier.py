@@ -56,10 +56,12 @@ class Fourier(Basis):
         return self.constant
 
     def modes(self, x, state):
-        return _ahead(self, 0, self._angle(x))
+        return _modes(self, False, *_waves(self.order, self._angle(x)))
 
     def blocks(self, x, state, edges):
-        return _traced(self, tuple(edges), 0, self._angle(x))
+        angle = self._angle(x)
+        # the rule of the blocks differentiates, along the angle, so that the recurrence need not be
+        return _traced(self, tuple(edges), False, angle, _waves(self.order, jax.lax.stop_gradient(angle)))
 
     def _angle(self, x):
         scale = float(2 * np.pi / self.period)
@@ -99,31 +101,30 @@ def _waves(order: int, angle: Array) -> tuple[list[Array], list[Array]]:
     return cosines, sines
 
 
-def _ahead(basis: Fourier, turn: int, angle: Array) -> list[Array]:
-    """The modes, every wave ahead by ``turn`` quarters of its period: k^turn times that is the derivative."""
-    cosines, sines = _waves(basis.order, angle)
-    if turn % 2:
-        cosines, sines = [-sine for sine in sines], cosines
-    level = [jnp.full_like(angle, 1 - turn % 2)] if basis.constant else []
-    modes = [*level, *cosines, *sines]
-    return modes if turn % 4 < 2 else [-mode for mode in modes]
+def _modes(basis: Fourier, swapped: bool, cosines: list[Array], sines: list[Array]) -> list[Array]:
+    """The modes; ``swapped``, the other of each pair, which is the slope of a wave but for its factor."""
+    level = [jnp.ones_like(cosines[0])] if basis.constant else []
+    return [*level, *sines, *cosines] if swapped else [*level, *cosines, *sines]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
-def _blocks(basis: Fourier, edges: tuple[int, ...], turn: int, angle: Array) -> list[Array]:
-    """The modes of :func:`_ahead` in blocks."""
-    modes = _ahead(basis, turn, angle)
+def _blocks(
+    basis: Fourier, edges: tuple[int, ...], swapped: bool, angle: Array, waves: tuple[list[Array], list[Array]]
+) -> list[Array]:
+    """The modes in blocks."""
+    modes = _modes(basis, swapped, *waves)
     return [jnp.stack(modes[start:stop], axis=-2) for start, stop in pairwise(edges)]
 
 
 @_blocks.defjvp
-def _turned(basis, edges, turn, primals, tangents):
+def _turned(basis, edges, swapped, primals, tangents):
     """Derivatives of any order take a product a wave, instead of a recurrence of their own."""
-    blocks = _traced(basis, edges, turn, *primals)
-    ahead = _traced(basis, edges, turn + 1, *primals)
-    k = np.append(np.zeros(int(basis.constant)), np.tile(np.arange(1, basis.order + 1), 2))
-    rates = [jnp.asarray(k[start:stop, None], tangents[0].dtype) for start, stop in pairwise(edges)]
-    return blocks, [rate * block * tangents[0][..., None, :] for rate, block in zip(rates, ahead, strict=True)]
+    slopes = _traced(basis, edges, not swapped, *primals)
+    k = np.arange(1, basis.order + 1)
+    factors = np.concatenate([np.zeros(int(basis.constant)), k if swapped else -k, -k if swapped else k])
+    rates = [jnp.asarray(factors[start:stop, None], tangents[0].dtype) for start, stop in pairwise(edges)]
+    changes = [rate * slope * tangents[0][..., None, :] for rate, slope in zip(rates, slopes, strict=True)]
+    return _traced(basis, edges, swapped, *primals), changes
 
 
 _traced = jax.jit(_blocks, static_argnums=(0, 1, 2))  # once: derivatives of derivatives see that it is the same

@@ -169,7 +169,7 @@ def _order(condition: Condition) -> int:
 
 def _with(ansatz: Ansatz, condition: Condition, domain: Geometry) -> Ansatz:
     """The ansatz with one condition more; raises ``EdgewiseError`` where that cannot be."""
-    built = (*ansatz.hard, condition)
+    built = (*ansatz.hard, condition.at(domain))
     if isinstance(condition, Periodic):
         axis = condition.column(domain)
         condition.samples(domain, 4, "sobol", 0)  # opposite sides, or an error

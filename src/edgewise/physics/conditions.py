@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from math import isfinite
 from numbers import Real
 from typing import Any, ClassVar
@@ -25,7 +24,7 @@ from edgewise.errors import (
     check_positive,
 )
 from edgewise.physics.geometry import Geometry
-from edgewise.physics.operators import derivative, grad
+from edgewise.physics.operators import derivative, grad, taylor
 
 __all__ = ["Condition", "Data", "Dirichlet", "Initial", "Neumann", "Periodic", "Robin", "values_of"]
 
@@ -86,6 +85,10 @@ class Condition(CheckedKeywords, ABC):
     def check(self, domain: Geometry) -> None:
         """Raise ``EdgewiseError`` where the condition does not fit the domain."""
         self._points(domain, 4, "sobol", 0)
+
+    def at(self, domain: Geometry) -> Condition:
+        """The condition of this domain: what its residual must know of it."""
+        return self
 
     def _points(self, domain: Geometry, n: int, method: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Points and outward normals on the part of the boundary."""
@@ -223,6 +226,8 @@ class Periodic(Condition):
 
     axis: Any = "x"
     order: Any = 1
+    label: str | None = None
+    """What ``axis`` is called, where a domain has given it a number."""
 
     kind: ClassVar[str] = "periodic"
     can_be_hard: ClassVar[bool] = True
@@ -233,7 +238,7 @@ class Periodic(Condition):
 
     @property
     def name(self):
-        return f"periodic in {self.axis}"
+        return f"periodic in {self.label or self.axis}"
 
     def column(self, domain: Geometry) -> int:
         """The number of the coordinate."""
@@ -250,6 +255,11 @@ class Periodic(Condition):
     def check(self, domain):
         self.column(domain)
 
+    def at(self, domain):
+        if isinstance(self.axis, int):
+            return self
+        return replace(self, axis=self.column(domain), label=self.axis)
+
     def samples(self, domain, n, method, seed):
         axis = self.column(domain)
         x = domain.interior(n, method, seed)
@@ -262,16 +272,11 @@ class Periodic(Condition):
                 "its two ends must be alike, as those of an interval or a box are.",
                 "leave the condition out, or take a Box.",
             )
-        return {"x": x, "across": across, "axis": np.full((n, 1), float(axis))}
+        return {"x": x, "across": across}
 
     def residual(self, u, samples):
-        x, across = samples["x"], samples["across"]
-        step = jnp.where(jnp.arange(x.shape[1]) == samples["axis"], 1.0, 0.0).astype(x.dtype)
-        jumps = []
-        for order in range(self.order + 1):
-            along = _along(u, step, order)
-            jumps.append(self._of(along(across) - along(x)))
-        return jnp.concatenate(jumps, axis=1)
+        ends = [taylor(u, samples[end], self.axis, self.order) for end in ("x", "across")]
+        return jnp.concatenate([self._of(after - before) for before, after in zip(*ends, strict=True)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,17 +354,6 @@ def values_of(value: Any, x: np.ndarray) -> np.ndarray:
     if not np.isfinite(found).all():
         raise DataError("a condition asks for values that are not finite.", do="look at its value on the boundary.")
     return found
-
-
-def _along(u: Callable[[Array], Array], step: Array, order: int) -> Callable[[Array], Array]:
-    """The derivative of an ``order`` along ``step``, a row for each point."""
-    for _ in range(order):
-        u = partial(_slope, u, step)
-    return u
-
-
-def _slope(u, step, x):
-    return jax.jvp(u, (x,), (step,))[1]
 
 
 def _called(function: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -56,8 +57,10 @@ class ResidualLoss:
         """The residuals ``[n, k]`` of a term, at the model's points or others."""
         samples = model.of(term) if samples is None else samples
         if term == EQUATION:
-            return once(lambda x: self.problem.residuals(model, x, model.parameters))(samples["x"])
-        return dict(self.conditions)[term].residual(model, samples)
+            of = lambda samples: self.problem.residuals(model, samples["x"], model.parameters)
+        else:
+            of = partial(dict(self.conditions)[term].residual, model)
+        return once(of)(dict(samples))
 
     def residuals(self, model: Trial, batch: Any = None) -> Array:
         """``[m]`` whose squares sum to the loss, term after term, point after point."""

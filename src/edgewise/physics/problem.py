@@ -76,6 +76,7 @@ class Problem(CheckedKeywords):
             if not isinstance(condition, Condition):
                 raise EdgewiseError(f"{condition!r} is no condition.", do="pass say Dirichlet(value=0.0).")
             self._check_condition(condition)
+        object.__setattr__(self, "conditions", tuple(condition.at(self.domain) for condition in self.conditions))
         self._check_residual()
 
     @property

@@ -13,9 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.extend import core
-from jax.extend.core.primitives import concatenate_p, jit_p, slice_p
+from jax.extend.core.primitives import concatenate_p, custom_jvp_call_p, custom_vjp_call_p, jit_p, slice_p
 
 __all__ = ["once"]
 
@@ -23,15 +22,15 @@ _SMALL = 4096  # numbers of a constant that is compared by what it holds
 
 
 def once(function: Callable) -> Callable:
-    """``function`` of arrays, traced, with every operation done once that it asks for repeatedly.
+    """``function`` of trees of arrays, traced, with every operation done once that it asks for repeatedly.
 
     Columns that are joined and taken apart again stay apart: what depends on one coordinate is differentiated along
     that one only.
     """
 
-    def shared(*arrays: Array) -> Any:
-        program, shape = jax.make_jaxpr(function, return_shape=True)(*arrays)
-        return jax.tree.unflatten(jax.tree.structure(shape), _Run()(program, arrays))
+    def shared(*given: Any) -> Any:
+        program, shape = jax.make_jaxpr(function, return_shape=True)(*given)
+        return jax.tree.unflatten(jax.tree.structure(shape), _Run()(program, jax.tree.leaves(given)))
 
     return shared
 
@@ -53,8 +52,8 @@ class _Run:
         return read(jaxpr.outvars)
 
     def _outputs(self, jaxpr: core.Jaxpr, equation: core.JaxprEqn, inputs: list[Any]) -> list[Any]:
-        if equation.primitive is jit_p:  # its operations one by one: some may be known
-            return self(equation.params["jaxpr"], inputs)
+        if equation.primitive is jit_p and not _has_rules(equation.params["jaxpr"]):
+            return self(equation.params["jaxpr"], inputs)  # its operations one by one: some may be known
         if equation.primitive is slice_p and (parts := self._parts(inputs[0], **equation.params)) is not None:
             return parts
         if equation.effects:
@@ -80,11 +79,11 @@ class _Run:
             for other, (low, high, size) in enumerate(zip(start_indices, limit_indices, array.shape, strict=True))
             if other != axis
         )
-        if not whole or start not in ends or stop not in ends:
+        if not whole or start == stop or start not in ends or stop not in ends:
             return None
-        chosen = parts[ends.index(start) : ends.index(stop)]
+        chosen = [part for part in parts[ends.index(start) : ends.index(stop)] if part.shape[axis]]
         if len(chosen) == 1:
-            return list(chosen)
+            return chosen
         joined = jnp.concatenate(chosen, axis=axis)
         self._joined[id(joined)] = joined, axis, chosen
         return [joined]
@@ -95,6 +94,11 @@ def _done(jaxpr: core.Jaxpr, equation: core.JaxprEqn, inputs: list[Any]) -> list
     given = {atom: value for atom, value in zip(equation.invars, inputs, strict=True) if isinstance(atom, core.Var)}
     alone = jaxpr.replace(constvars=[], invars=list(given), outvars=equation.outvars, eqns=[equation])
     return core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*given.values())
+
+
+def _has_rules(program: core.ClosedJaxpr) -> bool:
+    """Whether it calls functions with derivatives of their own: they are known to be the same while they stay in it."""
+    return any(equation.primitive in (custom_jvp_call_p, custom_vjp_call_p) for equation in program.jaxpr.eqns)
 
 
 def _hashable(params: dict[str, Any]) -> Any:
