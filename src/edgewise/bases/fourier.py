@@ -19,6 +19,7 @@ from edgewise.errors import check_count, check_positive
 __all__ = ["Fourier"]
 
 _PLAIN_ORDER = 8  # up to here the three-term recurrence is exact enough (2e-6), and a third of the work
+_LISTED = 16  # waves computed one by one; beyond, all that are known give as many more: a program of few operations
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class Fourier(Basis):
         return self.constant
 
     def modes(self, x, state):
-        return _modes(self, False, *_waves(self.order, self._angle(x)))
+        modes = _modes(self, False, *_waves(self.order, self._angle(x)))
+        return [modes[..., m, :] for m in range(self.size)]
 
     def blocks(self, x, state, edges):
         angle = self._angle(x)
@@ -85,11 +87,11 @@ class Fourier(Basis):
 
 
 @partial(jax.jit, static_argnums=0)  # traced once, however many derivatives there are
-def _waves(order: int, angle: Array) -> tuple[list[Array], list[Array]]:
-    """cos(k angle) and sin(k angle) for k = 1..order."""
+def _waves(order: int, angle: Array) -> tuple[Array, Array]:
+    """cos(k angle) and sin(k angle) for k = 1..order, ``[*batch, order, n]`` for angles ``[*batch, n]``."""
     sine, cosine = sincos(angle)
     sines, cosines = [sine], [cosine]
-    for k in range(2, order + 1):
+    for k in range(2, min(order, _LISTED) + 1):
         if order <= _PLAIN_ORDER:
             twice = 2 * cosine
             cosines.append(twice * cosines[-1] - (cosines[-2] if k > 2 else 1))
@@ -98,22 +100,27 @@ def _waves(order: int, angle: Array) -> tuple[list[Array], list[Array]]:
         i, j = k // 2 - 1, k - k // 2 - 1
         cosines.append(cosines[i] * cosines[j] - sines[i] * sines[j])
         sines.append(sines[i] * cosines[j] + cosines[i] * sines[j])
-    return cosines, sines
+    c, s = jnp.stack(cosines, axis=-2), jnp.stack(sines, axis=-2)
+    while (known := c.shape[-2]) < order:
+        (last_c, low_c), (last_s, low_s) = ((w[..., -1:, :], w[..., : order - known, :]) for w in (c, s))
+        more_c, more_s = last_c * low_c - last_s * low_s, last_s * low_c + last_c * low_s
+        c, s = jnp.concatenate([c, more_c], axis=-2), jnp.concatenate([s, more_s], axis=-2)
+    return c, s
 
 
-def _modes(basis: Fourier, swapped: bool, cosines: list[Array], sines: list[Array]) -> list[Array]:
-    """The modes; ``swapped``, the other of each pair, which is the slope of a wave but for its factor."""
-    level = [jnp.ones_like(cosines[0])] if basis.constant else []
-    return [*level, *sines, *cosines] if swapped else [*level, *cosines, *sines]
+def _modes(basis: Fourier, swapped: bool, cosines: Array, sines: Array) -> Array:
+    """The modes ``[*batch, M, n]``; ``swapped``, the other of each pair: the slope of a wave but for its factor."""
+    level = [jnp.ones_like(cosines[..., :1, :])] if basis.constant else []
+    return jnp.concatenate([*level, sines, cosines] if swapped else [*level, cosines, sines], axis=-2)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _blocks(
-    basis: Fourier, edges: tuple[int, ...], swapped: bool, angle: Array, waves: tuple[list[Array], list[Array]]
+    basis: Fourier, edges: tuple[int, ...], swapped: bool, angle: Array, waves: tuple[Array, Array]
 ) -> list[Array]:
     """The modes in blocks."""
     modes = _modes(basis, swapped, *waves)
-    return [jnp.stack(modes[start:stop], axis=-2) for start, stop in pairwise(edges)]
+    return [modes[..., start:stop, :] for start, stop in pairwise(edges)]
 
 
 @_blocks.defjvp

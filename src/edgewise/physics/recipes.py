@@ -154,6 +154,15 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             densities={"x": _interfaces, "t": _beginning},
             options={"windows": 2, "hard": {"periodic in x": False}},  # built in, the kink of the start would stay
         ),
+        # waves until their share of the residual is small, too: k^3 and k^4 times that of the solution
+        "kdv": Recipe(
+            (_polynomials(14), Fourier(96, period=2.0)), rank=12, points=8000, steps=25,
+            options={"windows": 5} | _periodic_by_itself("periodic in x"),
+        ),
+        "kuramoto-sivashinsky": Recipe(
+            (_polynomials(12), Fourier(96, period=2.0)), rank=9, points=8000, steps=25,
+            options={"windows": 2} | _periodic_by_itself("periodic in x"),
+        ),
         # in one stretch of time it would settle at the fixed point 0
         "lorenz": Recipe((BSpline(5, 48),), rank=1, points=256, steps=120, options={"windows": 4}),
     }

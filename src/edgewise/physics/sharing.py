@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.extend import core
 from jax.extend.core.primitives import concatenate_p, custom_jvp_call_p, custom_vjp_call_p, jit_p, slice_p
 
@@ -113,7 +114,7 @@ def _hashable(params: dict[str, Any]) -> Any:
 
 def _identity(value: Any) -> Any:
     """Equal for equal values: traced ones by identity, small constants by what they hold."""
-    if isinstance(value, jax.core.Tracer) or np.size(value) > _SMALL or not _numeric(value):
+    if isinstance(value, Tracer) or np.size(value) > _SMALL or not _numeric(value):
         return id(value)
     array = np.asarray(value)
     return array.shape, array.tobytes()
