@@ -148,6 +148,15 @@ def test_what_is_printed_is_printed_as_often():
     assert len(seen) == 2
 
 
+def test_keys_are_constants_like_others():
+    first, second = jax.random.split(jax.random.key(0))
+    u = lambda x: x * jax.random.normal(first, (1, 1)) + jax.random.normal(second, (1, 1))
+    x = points(d=1)
+    np.testing.assert_allclose(once(u)(x), u(x), rtol=1e-14)
+    names = operations(once(lambda x: u(x) + u(x)), x)
+    assert names.count("random_bits") == 2
+
+
 def test_loops_branches_and_programs_inside():
     weights = jnp.asarray([0.3, 0.7, -0.4])
 

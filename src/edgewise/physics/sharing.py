@@ -114,11 +114,14 @@ def _hashable(params: dict[str, Any]) -> Any:
 
 def _identity(value: Any) -> Any:
     """Equal for equal values: traced ones by identity, small constants by what they hold."""
-    if isinstance(value, Tracer) or np.size(value) > _SMALL or not _numeric(value):
+    if isinstance(value, Tracer) or np.size(value) > _SMALL or not _readable(value):
         return id(value)
     array = np.asarray(value)
     return array.shape, array.tobytes()
 
 
-def _numeric(value: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(value), jnp.number) or jnp.result_type(value) == jnp.bool_
+def _readable(value: Any) -> bool:
+    """Whether it is numbers, all of them on this machine."""
+    dtype = jnp.result_type(value)
+    numbers = jnp.issubdtype(dtype, jnp.number) or dtype == jnp.bool_
+    return numbers and getattr(value, "is_fully_addressable", True)
