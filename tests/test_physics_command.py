@@ -185,7 +185,7 @@ def test_a_folder_in_use_is_left_alone(tiny, capsys):
 def test_what_is_not_asked_for_is_that_of_the_problem_or_of_the_optimizer():
     settings = lambda **wanted: pde_runs.resolved_settings(wanted, Path("new"), force=False, resume=False)
     assert settings(problem="lorenz")["model"] == "separable"
-    assert settings(problem="allen-cahn-dirichlet")["model"] == "kan"
+    assert settings(problem="navier-stokes")["model"] == "kan"
     burgers = settings(problem="burgers")
     recipe = recipe_of("burgers")
     assert (burgers["model"], burgers["steps"], burgers["points"]) == ("separable", recipe.steps, recipe.points)

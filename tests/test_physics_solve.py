@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 
-from edgewise import KAN, BSpline, Chebyshev, SeparableKAN
+from edgewise import KAN, BSpline, Chebyshev, Fourier, SeparableKAN
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.physics import (
     RAD,
@@ -34,6 +34,7 @@ from edgewise.physics import (
     features_of,
     laplacian,
     recipe_of,
+    resolve_problem,
     solve,
     time_derivative,
 )
@@ -618,3 +619,14 @@ def test_a_trial_knows_its_parameters():
     trial.keep("equation", {"x": np.zeros((3, 2))}, "float32")
     assert trial.of("equation")["x"].shape == (3, 2)
     assert loss.terms == ("equation",)
+
+
+# --- a built-in problem, by a smaller form of its recipe -----------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_fourth_derivatives():
+    recipe, problem = recipe_of("kuramoto-sivashinsky"), resolve_problem("kuramoto-sivashinsky", end=0.02)
+    bases = Chebyshev(6, squash=None), Fourier(16, period=2.0)
+    smaller = replace(recipe, bases=bases, rank=5, points=800, steps=30)
+    assert smaller.solve(problem, progress=False, windows=1).error() < 1e-5
