@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.extend.core import jaxprs_in_params
 from numpy.polynomial.chebyshev import chebvander
 
 import edgewise as ew
@@ -65,16 +66,16 @@ def layer_of(layer: Any, modes: np.ndarray) -> np.ndarray:
 # --- programs ----------------------------------------------------------------------------------------------------
 
 
-def dots(jaxpr):
-    """All matrix products in a program, nested ones included."""
+def operations(jaxpr):
+    """All operations of a program, those of programs inside of it instead of the calls."""
     for equation in jaxpr.eqns:
-        if equation.primitive.name == "dot_general":
-            yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else [value]:
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from dots(inner)
+        inner = list(jaxprs_in_params(equation.params))
+        yield from [equation] if not inner else (each for program in inner for each in operations(program))
+
+
+def dots(jaxpr):
+    """All matrix products in a program."""
+    return (each for each in operations(jaxpr) if each.primitive.name == "dot_general")
 
 
 # --- checks ------------------------------------------------------------------------------------------------------

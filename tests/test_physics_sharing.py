@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import model_checks
 from edgewise.bases import RBF, Chebyshev, Fourier
 from edgewise.models import KAN, SeparableKAN
 from edgewise.physics.operators import derivative, taylor, time_derivative
@@ -21,14 +22,8 @@ def _double():
 
 
 def operations(function, *arrays) -> list[str]:
-    """Names of all operations of a program, those of programs inside of it too."""
-
-    def names(program):
-        for equation in program.eqns:
-            inner = list(jax.extend.core.jaxprs_in_params(equation.params))
-            yield from [equation.primitive.name] if not inner else (name for each in inner for name in names(each))
-
-    return list(names(jax.make_jaxpr(function)(*arrays).jaxpr))
+    """Names of all operations of a program."""
+    return [each.primitive.name for each in model_checks.operations(jax.make_jaxpr(function)(*arrays).jaxpr)]
 
 
 def points(n=7, d=2) -> jax.Array:

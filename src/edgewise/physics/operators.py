@@ -16,7 +16,7 @@ the same x share what they have in common once they are compiled together.  u is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -57,9 +57,9 @@ def taylor(u: Any, x: Any, axis: Any, order: Any) -> tuple[Array, ...]:
     """
     u, x = _checked(u, x)
     axis, order = _axis(axis, x), check_count("order", order, 0)
-    orders = once(lambda *columns: (u(_joined(columns)),))
+    orders = _of_columns(lambda x: (u(x),))
     for _ in range(order):
-        orders = _one_more(orders, axis)
+        orders = _along(orders, axis, lambda values, slopes: (*values, slopes[-1]))
     return orders(*_columns(x))
 
 
@@ -117,15 +117,10 @@ def time_derivative(u: Any, x: Any, order: Any = 1, axis: Any = 0) -> Array:
 
 def _derivative(u: Callable[[Array], Array], x: Array, *axes: int) -> Array:
     """The derivative along ``axes``, one after the other."""
-    found = once(lambda *columns: u(_joined(columns)))
+    found = _of_columns(u)
     for axis in axes:
-        found = once(_along(found, axis, lambda _, slope: slope))
+        found = _along(found, axis, lambda _, slope: slope)
     return found(*_columns(x))
-
-
-def _one_more(orders: Callable[..., tuple[Array, ...]], axis: int) -> Callable[..., tuple[Array, ...]]:
-    """``orders`` and the derivative of the last of them."""
-    return once(_along(orders, axis, lambda values, slopes: (*values, slopes[-1])))
 
 
 def _along(u: Callable, axis: int, chosen: Callable) -> Callable:
@@ -135,16 +130,17 @@ def _along(u: Callable, axis: int, chosen: Callable) -> Callable:
         of_one = lambda column: u(*columns[:axis], column, *columns[axis + 1 :])
         return chosen(*jax.jvp(of_one, (columns[axis],), (jnp.ones_like(columns[axis]),)))
 
-    return found
+    return once(found)
+
+
+def _of_columns(u: Callable[[Array], Any]) -> Callable:
+    """u as a function of the columns of its points."""
+    return once(lambda *columns: u(columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)))
 
 
 def _columns(x: Array) -> list[Array]:
     """``[n, d]`` as d columns ``[n, 1]``."""
     return [x[:, axis : axis + 1] for axis in range(x.shape[1])]
-
-
-def _joined(columns: Sequence[Array]) -> Array:
-    return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
 
 
 def _checked(u: Any, x: Any) -> tuple[Callable[[Array], Array], Array]:

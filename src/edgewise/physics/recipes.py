@@ -154,7 +154,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             densities={"x": _shock, "t": _while_it_forms},
         ),
         # periodic is not built in: the kink of the start would stay
-        "allen-cahn": replace(_ALLEN_CAHN, options={"windows": 2, "hard": {"periodic in x": False}}),
+        "allen-cahn": replace(_ALLEN_CAHN, options={**_ALLEN_CAHN.options, "hard": {"periodic in x": False}}),
         "allen-cahn-dirichlet": _ALLEN_CAHN,
         # waves until their share of the residual is small, too: k^3 and k^4 times that of the solution
         "kdv": Recipe(

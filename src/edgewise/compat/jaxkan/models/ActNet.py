@@ -16,6 +16,7 @@ from edgewise.compat.jaxkan.translation import architecture
 from edgewise.errors import EdgewiseError, check_count
 from edgewise.nn import KANLayer
 from edgewise.nn.inputs import checked_input
+from edgewise.nn.layer import PRECISION
 from edgewise.nn.variables import Grid
 
 __all__ = ["ActLayer", "ActNet"]
@@ -94,8 +95,8 @@ class ActNet(nnx.Module):
         self.use_projections = use_projections
         if use_projections and len(dims) > 2:
             rngs = nnx.Rngs(jax.random.key(seed))
-            self.input_proj = nnx.Linear(dims[0], dims[1], precision="highest", rngs=rngs)
-            self.output_proj = nnx.Linear(dims[-2], dims[-1], precision="highest", rngs=rngs)
+            self.input_proj = nnx.Linear(dims[0], dims[1], precision=PRECISION, rngs=rngs)
+            self.output_proj = nnx.Linear(dims[-2], dims[-1], precision=PRECISION, rngs=rngs)
             dims = dims[1:-1]
         self.layers = nnx.List(ActLayer(before, after, N, train_basis, seed) for before, after in pairwise(dims))
         if add_bias:
