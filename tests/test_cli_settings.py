@@ -91,7 +91,7 @@ def test_the_help_tells_the_defaults_of_the_estimators():
     from edgewise.estimators import KANClassifier, KANRegressor
 
     told = {option.name: re.search(r"\(default: (.*)\)", option.help) for option in OPTIONS}
-    spoken = {(32,): "32", (64,): "64", None: "that of the family", (): "none"}
+    spoken = {(32,): "32", (100,): "100", None: "that of the family", (): "none"}
     for name, keyword in KEYWORDS.items():
         if name == "seed":  # a run can be repeated
             continue

@@ -87,7 +87,7 @@ def test_a_regressor_is_fit_on_standardized_data():
 def test_a_classifier_is_fit_on_standardized_data():
     ours = classifier(alpha=0.0).fit(X, LABELS)
     numbers = np.searchsorted(["ash", "elm", "oak"], LABELS)
-    theirs = trained(Z, numbers, n_out=3, loss="cross_entropy")
+    theirs = trained(Z, numbers, n_out=3, loss="cross_entropy:0.05")
     np.testing.assert_allclose(ours.loss_curve_, theirs.history.loss, rtol=1e-9)
     chances = np.asarray(jax.nn.softmax(values(theirs.model, Z), axis=1))
     np.testing.assert_allclose(ours.predict_proba(X), chances, rtol=1e-5)
@@ -140,7 +140,7 @@ def test_without_a_hidden_layer_and_a_linear_residual_it_is_ridge_regression():
 
 def test_without_a_hidden_layer_it_is_logistic_regression():
     options = {"hidden_widths": (), "basis": "chebyshev:1,squash=none", "residual": None, "optimizer": "lbfgs"}
-    fitted = classifier(**options, alpha=0.6, max_steps=100).fit(X, LABELS)
+    fitted = classifier(**options, loss="cross_entropy", alpha=0.6, max_steps=100).fit(X, LABELS)
     # theirs is the sum over samples plus squares / (2 C)
     logistic = LogisticRegression(C=1 / (2 * 0.6), tol=1e-10, max_iter=1000).fit(Z / 2, LABELS)
     np.testing.assert_allclose(fitted.predict_proba(X), logistic.predict_proba(Z / 2), atol=1e-4)
@@ -228,9 +228,11 @@ def test_a_function_is_a_loss():
 
 
 def test_label_smoothing_keeps_the_probabilities_from_the_ends():
-    sure = classifier(max_steps=200, alpha=0.0).fit(X, LABELS).predict_proba(X)
-    smooth = classifier(max_steps=200, alpha=0.0, loss=CrossEntropy(label_smoothing=0.3)).fit(X, LABELS)
-    assert smooth.predict_proba(X).max() < sure.max()
+    losses = ("cross_entropy", "cross_entropy:0.05", CrossEntropy(label_smoothing=0.3))
+    fitted = [classifier(max_steps=200, alpha=0.0, loss=loss).fit(X, LABELS) for loss in losses]
+    sure, little, much = (each.predict_proba(X).max() for each in fitted)
+    assert sure > little > much
+    assert KANClassifier().loss == losses[1]
 
 
 def test_several_targets_are_each_in_units_of_their_own():

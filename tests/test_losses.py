@@ -319,6 +319,7 @@ def test_weights_that_are_none(weight, error, message):
         ("quantile:0.9", Quantile(0.9)),
         ("quantile:0.1, 0.9", Quantile((0.1, 0.9))),
         ("cross_entropy", CrossEntropy()),
+        ("cross_entropy:0.1", CrossEntropy(label_smoothing=0.1)),
         (Quantile([0.1, 0.9]), Quantile((0.1, 0.9))),
     ],
 )
@@ -342,6 +343,8 @@ def test_values_that_are_none():
         (lambda: resolve_loss("mse:3"), "mse takes no parameter"),
         (lambda: resolve_loss("huber:x"), "'x' is not a parameter"),
         (lambda: resolve_loss("huber:1,2"), 'write say "huber:0.5"'),
+        (lambda: resolve_loss("cross_entropy:1,2"), 'write say "cross_entropy:0.1"'),
+        (lambda: resolve_loss("cross_entropy:1"), "label_smoothing must be at least 0 and below 1"),
         (lambda: resolve_loss("quantile:1.5"), "above 0 and below 1"),
         (lambda: resolve_loss("huber:-1"), "delta must be a finite number above 0"),
         (lambda: resolve_loss(MAE), r"say MAE\(\)"),

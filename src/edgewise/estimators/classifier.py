@@ -22,8 +22,8 @@ class KANClassifier(ClassifierMixin, KANEstimator):
     """A Kolmogorov-Arnold network for two or more classes, as an estimator of scikit-learn.
 
     Args:
-        loss: "cross_entropy", a ``CrossEntropy`` (with label smoothing, say), or a function
-            ``(model, (x, class numbers, weight)) -> scalar``.
+        loss: "cross_entropy:0.05", whose label smoothing keeps the probabilities from 0 and 1, "cross_entropy" without
+            any, a ``CrossEntropy``, or a function ``(model, (x, class numbers, weight)) -> scalar``.
         class_weight: None, "balanced", or a weight for each class, which multiplies those of its samples.
 
     The other parameters and attributes are those of :class:`KANRegressor`; the validation samples represent all
@@ -37,12 +37,12 @@ class KANClassifier(ClassifierMixin, KANEstimator):
 
     def __init__(
         self,
-        hidden_widths: Any = (64,),
+        hidden_widths: Any = (100,),
         basis: Any = "chebyshev:2",
         *,
         init: Any = None,
         residual: Any = "identity",
-        loss: Any = "cross_entropy",
+        loss: Any = "cross_entropy:0.05",
         optimizer: Any = "adam:1e-2,cosine",
         max_steps: Any = 400,
         schedule: Any = (),

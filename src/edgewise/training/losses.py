@@ -345,14 +345,14 @@ LOSSES: dict[str, Loss] = {
 SCORES: dict[str, Callable[..., Array]] = {name: loss.score for name, loss in LOSSES.items()}
 """What is reported of a model trained on the loss of that name."""
 
-_SPELLED = {"huber": "huber:0.5", "quantile": "quantile:0.9"}
+_SPELLED = {"huber": "huber:0.5", "quantile": "quantile:0.9", "cross_entropy": "cross_entropy:0.1"}
 
 
 def resolve_loss(loss: Any) -> Loss | Callable[[Any, Any], Any]:
     """The loss that a name spells, or ``loss`` itself where it is a :class:`Loss` or a function ``(model, batch)``.
 
     Names are those of ``LOSSES``; ``"huber:0.5"`` gives its delta, ``"quantile:0.9"`` its q (``"quantile:0.1,0.9"`` one
-    for each output).
+    for each output), ``"cross_entropy:0.1"`` its label smoothing.
 
     Raises ``UnknownNameError`` for an unknown name, ``EdgewiseError`` for a bad parameter, a class instead of its
     instance, or something that cannot be called or hashed.
@@ -385,6 +385,8 @@ def _spelled(loss: str, name: str, text: str) -> Loss:
         values = [float(value) for value in text.split(",")]
     except ValueError:
         values = []
-    if not values or (name == "huber" and len(values) > 1):
+    if not values or (name != "quantile" and len(values) > 1):
         raise EdgewiseError(f"loss {loss!r}: {text!r} is not a parameter.", do=f'write say "{_SPELLED[name]}".')
-    return Huber(values[0]) if name == "huber" else Quantile(tuple(values) if len(values) > 1 else values[0])
+    if name == "quantile":
+        return Quantile(tuple(values) if len(values) > 1 else values[0])
+    return Huber(values[0]) if name == "huber" else CrossEntropy(label_smoothing=values[0])
