@@ -134,6 +134,17 @@ def test_a_solution_is_a_function(solved):
     assert "heat, 64 parameters, 25 steps" in repr(solved)
 
 
+def test_a_solution_that_holds_at_its_points_alone(solved, tmp_path):
+    at, between = solved.residual_sizes
+    trial, _ = first(solved)
+    assert at == pytest.approx(np.sqrt(np.mean(solved.residual(trial.of("equation")["x"]) ** 2)), rel=1e-12)
+    assert between > 10 * at  # 80 points for 64 parameters
+    (doubt,) = solved.doubts
+    assert f"{at:.1e} at the points of training but {between:.1e} between" in doubt
+    assert "More points would help" in solved.report(tmp_path).read_text(encoding="utf-8")
+    assert solve(HEAT, Power(7, 7), steps=25, points=300).doubts == []
+
+
 def test_what_a_solution_does_not_know(solved):
     with pytest.raises(DataError, match=r"1 of 2 points lie outside.*row 1"):
         solved([[0.5, 0.5], [2.0, 0.5]])

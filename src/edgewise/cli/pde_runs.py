@@ -137,6 +137,7 @@ def solve_all(settings: dict[str, Any], folder: Path, *, resume: bool, show: boo
             finished.interrupted = solution.windows[-1].result.reason == "interrupted"
             if solution.steps:
                 finished.rows += summary_rows([solution], [seed])
+                finished.notes += [f"seed {seed}: {doubt}" for doubt in solution.doubts]
                 solutions[seed] = solution
                 _keep(finished, solution, seed)
                 if show:

@@ -23,7 +23,8 @@ from edgewise.training import FitResult, History
 
 __all__ = ["Solution", "Window"]
 
-_ROWS = 16_384  # points evaluated at once
+_FEW, _ROWS = 256, 16_384  # points evaluated at once: two programs, since compiling one takes seconds
+_FITTED = 10  # times as large between the points of training as at them: a residual made small there, and only there
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,31 @@ class Solution:
         """Trained numbers of all windows together."""
         return sum(count_parameters(window.trial) for window in self.windows)
 
+    @cached_property
+    def residual_sizes(self) -> tuple[float, float]:
+        """Root mean squares of the residual: at the points of training, and at as many others.
+
+        The second tells how well the equation holds.  With too few points least squares makes the first small alone.
+        """
+        with jax.enable_x64(True):
+            trained = [np.asarray(window.loss.inputs(window.trial)) for window in self.windows]
+        domains = [window.loss.problem.domain for window in self.windows]
+        others = [domain.interior(len(x), "uniform", seed=1) for domain, x in zip(domains, trained, strict=True)]
+        squares = np.mean(self.residual(np.concatenate(trained + others)) ** 2, axis=1)
+        at, between = (float(np.sqrt(half.mean())) for half in np.split(squares, 2))
+        return at, between
+
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the solution, in words; empty where nothing does."""
+        at, between = self.residual_sizes
+        if not between > _FITTED * at:
+            return []
+        return [
+            f"the residual is {at:.1e} at the points of training but {between:.1e} between them, where it tells how "
+            "well the equation holds. More points would help, or a smaller network."
+        ]
+
     def plot(self, *, reference: Reference | None = None) -> Any:
         """A figure of u, of its error where there is a reference, and of the residual; matplotlib."""
         from edgewise.physics.plots import plot_solution
@@ -112,7 +138,7 @@ class Solution:
         """Write a page with figures, errors and settings into ``folder``; returns its path."""
         from edgewise.physics.report import write_report
 
-        return write_report([self], folder)
+        return write_report([self], folder, notes=self.doubts)
 
     def _checked(self, x: Any) -> np.ndarray:
         x = np.asarray(x, np.float64)
@@ -148,8 +174,8 @@ class Solution:
 
 
 def _in_blocks(function: Any, trial: Trial, x: np.ndarray) -> np.ndarray:
-    """The rows of ``function(trial, x)``, blocks of equal size so that one program serves all."""
-    size = min(_ROWS, 1 << (len(x) - 1).bit_length())
+    """The rows of ``function(trial, x)``, in blocks of equal size."""
+    size = _FEW if len(x) <= _FEW else _ROWS
     graphdef, state = nnx.split(trial)
     found = []
     with jax.enable_x64(True):
