@@ -137,9 +137,9 @@ def solve_all(settings: dict[str, Any], folder: Path, *, resume: bool, show: boo
             finished.interrupted = solution.windows[-1].result.reason == "interrupted"
             if solution.steps:
                 finished.rows += summary_rows([solution], [seed])
-                finished.notes += [f"seed {seed}: {doubt}" for doubt in solution.doubts]
                 solutions[seed] = solution
                 _keep(finished, solution, seed)
+                finished.notes += [f"seed {seed}: {doubt}" for doubt in solution.doubts]
                 if show:
                     print(f"seed {seed}: {_told(finished.rows[-1])}", file=sys.stderr)
         except NonFiniteError as error:
