@@ -24,7 +24,7 @@ from edgewise.training import FitResult, History
 __all__ = ["Solution", "Window"]
 
 _FEW, _ROWS = 256, 16_384  # points evaluated at once: two programs, since compiling one takes seconds
-_FITTED = 10  # times as large between the points of training as at them: a residual made small there, and only there
+_OVERFITTED = 10  # times as large a residual between the points of training as at them
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Solution:
     def doubts(self) -> list[str]:
         """What speaks against the solution, in words; empty where nothing does."""
         at, between = self.residual_sizes
-        if not between > _FITTED * at:
+        if not between > _OVERFITTED * at:
             return []
         return [
             f"the residual is {at:.1e} at the points of training but {between:.1e} between them, where it tells how "

@@ -345,7 +345,8 @@ LOSSES: dict[str, Loss] = {
 SCORES: dict[str, Callable[..., Array]] = {name: loss.score for name, loss in LOSSES.items()}
 """What is reported of a model trained on the loss of that name."""
 
-_SPELLED = {"huber": "huber:0.5", "quantile": "quantile:0.9", "cross_entropy": "cross_entropy:0.1"}
+# what a number after the name gives, and one for an error to suggest
+_SPELLED = {"huber": ("delta", "0.5"), "quantile": ("q", "0.9"), "cross_entropy": ("label_smoothing", "0.1")}
 
 
 def resolve_loss(loss: Any) -> Loss | Callable[[Any, Any], Any]:
@@ -381,12 +382,11 @@ def resolve_loss(loss: Any) -> Loss | Callable[[Any, Any], Any]:
 def _spelled(loss: str, name: str, text: str) -> Loss:
     if name not in _SPELLED:
         raise EdgewiseError(f"loss {loss!r}: {name} takes no parameter.", do=f'write "{name}".')
+    parameter, example = _SPELLED[name]
     try:
         values = [float(value) for value in text.split(",")]
     except ValueError:
         values = []
     if not values or (name != "quantile" and len(values) > 1):
-        raise EdgewiseError(f"loss {loss!r}: {text!r} is not a parameter.", do=f'write say "{_SPELLED[name]}".')
-    if name == "quantile":
-        return Quantile(tuple(values) if len(values) > 1 else values[0])
-    return Huber(values[0]) if name == "huber" else CrossEntropy(label_smoothing=values[0])
+        raise EdgewiseError(f"loss {loss!r}: {text!r} is not a parameter.", do=f'write say "{name}:{example}".')
+    return type(LOSSES[name])(**{parameter: tuple(values) if len(values) > 1 else values[0]})
