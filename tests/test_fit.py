@@ -378,6 +378,33 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state():
     np.testing.assert_array_equal(parameters(model), parameters(reference))
 
 
+def test_a_gradient_that_is_not_finite_stops_there_whatever_the_chunk():
+    bound = float(np.sum(parameters(new()) ** 2)) * 1.3
+
+    @jax.custom_jvp
+    def nothing(size):
+        return 0 * size
+
+    @nothing.defjvp
+    def steep(primals, tangents):
+        return nothing(*primals), jnp.where(primals[0] > bound, jnp.nan, 0.0) * tangents[0]
+
+    def loss(model, batch):
+        size = sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+        return jnp.mean((model(batch[0]) - batch[1]) ** 2) + nothing(size)
+
+    options = {"loss": loss, "optimizer": "adam:1e-2"}
+    model, reference = new(), new()
+    with pytest.raises(NonFiniteError, match="not finite") as caught:
+        ew.fit(model, (X, Y), steps=5000, **options)
+    result = caught.value.result
+    assert result.step > 20  # in a chunk of many steps
+    ew.fit(reference, (X, Y), steps=result.step - 1, **options)
+    np.testing.assert_array_equal(parameters(model), parameters(reference))
+    assert int(optax.tree.get(result.state["opt"], "count")) == result.step
+    assert np.isfinite(result.history.loss).all()
+
+
 def test_a_loss_that_is_not_finite_can_be_restored_at_a_lower_rate():
     model = new()
     result = ew.fit(model, (X, Y), steps=300, optimizer="sgd:20.0", on_nonfinite="restore")

@@ -24,6 +24,7 @@ _NARROW = 32  # up to this width the product is too small to hide the evaluation
 _SPARSE = 2  # times the outputs: with more modes, a narrow layer fetches the coefficients of those that are not 0
 _UNROLLED = 32  # more modes of a recurrence go into one product
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
+_FEW = 4  # modes that are worth joining: fewer repeat a recurrence, and are copied, for nothing
 _FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
 
 
@@ -67,9 +68,11 @@ def contract(
 def _by_blocks(basis, x, state, coef, first, precision):
     """One product for every few modes: the whole basis is never in memory at once."""
     modes, n_in, n_out = coef.shape
-    most = max(1, _BLOCK // n_in)
-    if not basis.broadcasts:  # every block repeats the recurrence, which two or three modes are not worth
-        most = min(_FUSED, most) if most > 3 else 1
+    most = _BLOCK // n_in
+    if most < _FEW:
+        most = 1
+    elif not basis.broadcasts:
+        most = min(_FUSED, most)
     blocks = -(-modes // most)
     edges = [first + modes * block // blocks for block in range(blocks + 1)]
     products = []

@@ -242,9 +242,13 @@ class Run:
             return
         data = data | {"steps": np.int32(self.steps), "validation": self._validation}
         stop = min(stop, limit or stop)
-        new = advance(self._program, self.state, data, np.int32(self.step), np.int32(stop), self._spare)
+        program, begin, halted = self._program, np.int32(self.step), -1
+        new = advance(program, self.state, data, begin, np.int32(stop), self._spare)
+        while (wrong := int(new["halted"])) >= 0:
+            halted = wrong
+            new = advance(program, self.state, data, begin, np.int32(halted), new)
         self.state, self._spare = new, self.state
-        halted, stopped = int(new["halted"]), int(new.get("stopped", -1))
+        stopped = int(new.get("stopped", -1))
         self.step = halted if halted >= 0 else stopped if stopped >= 0 else stop
         if halted >= 0:
             self._go_back(data)
@@ -258,7 +262,7 @@ class Run:
         """To the parameters before the update that made the loss or the gradient not finite."""
         bad = nnx.clone(self._model)
         self._deliver(bad, self.state["params"])
-        self.state = self.state | {"params": jnp.copy(self.state["before"]), "halted": jnp.int32(-1)}
+        self.state = self.state | {"params": jnp.copy(self.state["before"])}
         halvings = sum(what == "rate halved" for _, what in self._events)
         if self.step and self._halve and halvings < _HALVINGS:
             self.state["scale"] = self.state["scale"] / 2
