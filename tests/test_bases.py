@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.special import roots_hermite, roots_jacobi
+from scipy.special import chebyt, chebyu, jacobi, legendre, roots_hermite, roots_jacobi
 
 from edgewise.bases import (
     FAMILIES,
     RBF,
     RSWAF,
+    Basis,
     Bernstein,
     BSpline,
     Chebyshev,
@@ -267,6 +268,35 @@ def test_long_recurrences_survive_compilation(basis):
     for function in (total, lambda x: jax.grad(lambda x: total(x).sum())(x)):
         eager = np.asarray(function(x))
         np.testing.assert_allclose(np.asarray(jax.jit(function)(x)), eager, atol=1e-5 * max(1, np.abs(eager).max()))
+
+
+@pytest.mark.parametrize(
+    ("basis", "polynomial"),
+    [
+        (Chebyshev(1, squash=None), chebyt),
+        (Chebyshev(5, squash=None), chebyt),
+        (Chebyshev(9, squash=None), chebyt),
+        (Chebyshev(6, squash=None, kind=2), chebyu),
+        (Legendre(4, squash=None), legendre),
+        (Legendre(8, squash=None), legendre),
+        (Jacobi(5, squash=None, alpha=0.3, beta=1.2), lambda n: jacobi(n, 0.3, 1.2)),
+        (Jacobi(9, squash=None, alpha=0.3, beta=1.2), lambda n: jacobi(n, 0.3, 1.2)),
+    ],
+    ids=lambda part: str(part) if isinstance(part, Basis) else "",
+)
+def test_polynomials_have_exact_derivatives_of_every_order(basis, polynomial):
+    t = np.linspace(-1, 1, 21)
+    derivative = lambda x: basis(x[:, None])[:, 0]
+    with jax.enable_x64(True):
+        for order in range(5):
+            expected = np.stack([np.polyval(polynomial(n).deriv(order).coeffs, t) for n in range(basis.size)], axis=1)
+            got = np.asarray(derivative(jnp.asarray(t)))
+            np.testing.assert_allclose(got, expected, atol=1e-10 * max(1, np.abs(expected).max()))
+            weighted = lambda x, of=derivative: jnp.sum(of(x) * jnp.arange(1.0, basis.size + 1))
+            backward = np.asarray(jax.grad(weighted)(jnp.asarray(t)))
+            derivative = slope(derivative)
+            forward = np.asarray(derivative(jnp.asarray(t))) @ np.arange(1.0, basis.size + 1)
+            np.testing.assert_allclose(backward, forward, atol=1e-10 * max(1, np.abs(forward).max()))
 
 
 def extremes(basis) -> np.ndarray:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -55,38 +57,83 @@ class OrthogonalPolynomials(Basis):
 
     def modes(self, x, state):
         alpha, beta = self.exponents
-        if self.degree <= _PLAIN_DEGREE:
-            return _recurrence(squash_to_point(x, self.squash, self.domain), alpha, beta, self.end_values(alpha))
-        ends = squash_to_ends(x, self.squash, self.domain)
-        ratios = _ratios_to_end(ends, alpha, beta, self.degree)
-        scales, mirrored = self.end_values(alpha), self.end_values(beta)
-        return [
-            r * _by_side(ends, scales[n], (-1) ** n * mirrored[n]) if n else jnp.ones_like(x)
-            for n, r in enumerate(ratios)
-        ]
+        ends = (tuple(self.end_values(exponent).tolist()) for exponent in self.exponents)
+        squashed = squash_to_point if self.degree <= _PLAIN_DEGREE else squash_to_ends
+        return _values(_Polynomials(alpha, beta, *ends), squashed(x, self.squash, self.domain))
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"
 
 
-def _recurrence(t: Array, alpha: float, beta: float, end_values: np.ndarray) -> list[Array]:
-    """P_0, ..., P_n at ``t``, with the given values at t = 1: P_{n+1} = (A t + B) P_n - C P_{n-1}."""
-    values = [jnp.ones_like(t)]
-    for n in range(len(end_values) - 1):
-        a, c = _coefficients(n, alpha, beta)
-        growth = end_values[n + 1] / end_values[n]
-        slope, offset = float(a * growth), float((1 + c - a) * growth)
-        factor = slope * t if offset == 0 else slope * t + offset
-        if n == 0:
-            values.append(t if (slope, offset) == (1, 0) else factor)
-            continue
-        before = (
-            values[n - 1]
-            if (ratio := float(c * growth * end_values[n] / end_values[n - 1])) == 1
-            else ratio * values[n - 1]
-        )
-        values.append(factor * values[n] - before)
-    return values
+@dataclass(frozen=True)
+class _Polynomials:
+    """P_0, P_1, ...: Jacobi polynomials of these exponents, each times a constant.
+
+    Attributes:
+        right, left: |P_n| at 1 and at -1.
+    """
+
+    alpha: float
+    beta: float
+    right: tuple[float, ...]
+    left: tuple[float, ...]
+
+    @property
+    def slopes(self) -> _Polynomials:
+        """P_1', P_2', ..., which are polynomials of exponents higher by one (DLMF 18.9.15)."""
+        n = np.arange(1, len(self.right))
+        growth = n * (n + self.alpha + self.beta + 1) / 2
+        right, left = growth / (self.alpha + 1) * self.right[1:], growth / (self.beta + 1) * self.left[1:]
+        return _Polynomials(self.alpha + 1, self.beta + 1, tuple(right.tolist()), tuple(left.tolist()))
+
+    def at(self, t: Array) -> list[Array]:
+        """By the recurrence P_{n+1} = (A t + B) P_n - C P_{n-1}."""
+        values = [jnp.full_like(t, value) for value in self.right[:1]]
+        for n in range(len(self.right) - 1):
+            a, c = _coefficients(n, self.alpha, self.beta)
+            growth = self.right[n + 1] / self.right[n]
+            slope, offset = a * growth, (1 + c - a) * growth if self.alpha != self.beta else 0.0
+            if n == 0:
+                values.append(_line(slope * self.right[0], offset * self.right[0], t))
+                continue
+            ratio = c * growth * self.right[n] / self.right[n - 1]
+            values.append(_line(slope, offset, t) * values[n] - _line(ratio, 0.0, values[n - 1]))
+        return values
+
+    def near(self, ends: Ends) -> list[Array]:
+        """By R_n = P_n(t) / P_n(nearer end), from R_{n+1} - R_n = c_n (R_n - R_{n-1}) - a_n gap R_n."""
+        value, step = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
+        values = [jnp.full_like(ends.gap, value) for value in self.right[:1]]
+        for n in range(len(self.right) - 1):
+            (a, c), (a_left, c_left) = _coefficients(n, self.alpha, self.beta), _coefficients(n, self.beta, self.alpha)
+            step = _by_side(ends, c, c_left) * step - _by_side(ends, a, a_left) * (ends.gap * value)
+            value = value + step
+            values.append(value * _by_side(ends, self.right[n + 1], (-1) ** (n + 1) * self.left[n + 1]))
+        return values
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _evaluated(polynomials: _Polynomials, place: Array | Ends) -> list[Array]:
+    """P_0, ..., P_n at ``place``; derivatives of any order are the recurrence of another family, none is expanded."""
+    return polynomials.near(place) if isinstance(place, Ends) else polynomials.at(place)
+
+
+@_evaluated.defjvp
+def _rates(polynomials, primals, tangents):
+    (place,), (rate,) = primals, tangents
+    values = _values(polynomials, place)
+    change = -place.side * rate.gap if isinstance(place, Ends) else rate
+    changes = [slope * change for slope in _values(polynomials.slopes, place)]
+    return values, [jnp.zeros_like(change), *changes][: len(values)]
+
+
+_values = jax.jit(_evaluated, static_argnums=0)  # traced once for all layers and derivatives that share it
+
+
+def _line(slope: float, offset: float, t: Array) -> Array:
+    """slope t + offset, without operations that change nothing."""
+    scaled = t if slope == 1 else slope * t
+    return scaled if offset == 0 else scaled + offset
 
 
 def _by_side(ends: Ends, right: float, left: float) -> Array | float:
@@ -95,18 +142,6 @@ def _by_side(ends: Ends, right: float, left: float) -> Array | float:
     if right == left:
         return right
     return ends.side * right if right == -left else jnp.where(ends.side > 0, right, left).astype(ends.gap.dtype)
-
-
-def _ratios_to_end(ends: Ends, alpha: float, beta: float, degree: int) -> list[Array]:
-    """R_n = P_n(t) / P_n(nearer end), n = 0..degree, from R_{n+1} - R_n = c_n (R_n - R_{n-1}) - a_n gap R_n."""
-    value, step = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
-    values = [value]
-    for n in range(degree):
-        (a_right, c_right), (a_left, c_left) = _coefficients(n, alpha, beta), _coefficients(n, beta, alpha)
-        step = _by_side(ends, c_right, c_left) * step - _by_side(ends, a_right, a_left) * (ends.gap * value)
-        value = value + step
-        values.append(value)
-    return values
 
 
 def _coefficients(n: int, alpha: float, beta: float) -> tuple[float, float]:
