@@ -56,7 +56,8 @@ def contract(
     if max(n_in, n_out) <= _NARROW and not sparse:
         y = _features_first(basis, rows, state, coef, first, precision, residual, kernel, bias)
     else:
-        blocks = modes <= _UNROLLED or basis.broadcasts
+        # a GPU has memory for all modes, and takes 1.3 times the floor where products by mode take 1.7
+        blocks = jax.default_backend() == "cpu" and (modes <= _UNROLLED or basis.broadcasts)
         form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
         y = form(basis, rows, state, coef, first, precision)
         if residual is not None and kernel is not None:
