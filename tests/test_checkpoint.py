@@ -629,7 +629,9 @@ for step in range(first, first + 10_000):
 def test_kill_9_leaves_the_old_or_the_new_folder(tmp_path, root):
     like, last, torn, moments = {"a": np.zeros(200_000, np.int64), "b": np.int64(0)}, 0, 0, np.random.default_rng(0)
     checkpoint = Checkpoint(tmp_path / "run", backend="orbax")
-    for _ in range(5):
+    for killed in range(40):
+        if killed >= 5 and torn:
+            break
         command = [sys.executable, "-c", WRITER, str(checkpoint.path), str(last + 1)]
         environment = os.environ | {"PYTHONPATH": str(root / "src")}
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as writer:
