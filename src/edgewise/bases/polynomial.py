@@ -56,10 +56,9 @@ class OrthogonalPolynomials(Basis):
         return self.degree + 1
 
     def modes(self, x, state):
-        alpha, beta = self.exponents
-        ends = (tuple(self.end_values(exponent).tolist()) for exponent in self.exponents)
+        right, left = (tuple(self.end_values(exponent).tolist()) for exponent in self.exponents)
         squashed = squash_to_point if self.degree <= _PLAIN_DEGREE else squash_to_ends
-        return _values(_Polynomials(alpha, beta, *ends), squashed(x, self.squash, self.domain))
+        return _values(_Polynomials(*self.exponents, right, left), squashed(x, self.squash, self.domain))
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"
@@ -88,7 +87,7 @@ class _Polynomials:
 
     def at(self, t: Array) -> list[Array]:
         """By the recurrence P_{n+1} = (A t + B) P_n - C P_{n-1}."""
-        values = [jnp.full_like(t, value) for value in self.right[:1]]
+        values = [jnp.full_like(t, constant) for constant in self.right[:1]]
         for n in range(len(self.right) - 1):
             a, c = _coefficients(n, self.alpha, self.beta)
             growth = self.right[n + 1] / self.right[n]
@@ -102,13 +101,13 @@ class _Polynomials:
 
     def near(self, ends: Ends) -> list[Array]:
         """By R_n = P_n(t) / P_n(nearer end), from R_{n+1} - R_n = c_n (R_n - R_{n-1}) - a_n gap R_n."""
-        value, step = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
-        values = [jnp.full_like(ends.gap, value) for value in self.right[:1]]
+        values = [jnp.full_like(ends.gap, constant) for constant in self.right[:1]]
+        ratio, step = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
         for n in range(len(self.right) - 1):
             (a, c), (a_left, c_left) = _coefficients(n, self.alpha, self.beta), _coefficients(n, self.beta, self.alpha)
-            step = _by_side(ends, c, c_left) * step - _by_side(ends, a, a_left) * (ends.gap * value)
-            value = value + step
-            values.append(value * _by_side(ends, self.right[n + 1], (-1) ** (n + 1) * self.left[n + 1]))
+            step = _by_side(ends, c, c_left) * step - _by_side(ends, a, a_left) * (ends.gap * ratio)
+            ratio = ratio + step
+            values.append(ratio * _by_side(ends, self.right[n + 1], (-1) ** (n + 1) * self.left[n + 1]))
         return values
 
 

@@ -245,6 +245,7 @@ class Run:
         program, begin, halted = self._program, np.int32(self.step), -1
         new = advance(program, self.state, data, begin, np.int32(stop), self._spare)
         while (wrong := int(new["halted"])) >= 0:
+            # the steps before it again; more than once only where they do not repeat bit by bit, as on some devices
             halted = wrong
             new = advance(program, self.state, data, begin, np.int32(halted), new)
         self.state, self._spare = new, self.state
