@@ -123,6 +123,39 @@ for _ in range(ROUNDS):
     ratios.append(times[1] / times[0])
 print(json.dumps(sorted(ratios)[ROUNDS // 2]))
 """
+_CORES = """
+import json, time
+import numpy as np
+from flax import nnx
+import edgewise as ew
+from edgewise import _compilation as compilation
+random, rows, sizes, numbers = np.random.default_rng(0), [], [], compilation._numbers
+compilation._numbers = lambda program: sizes.append(numbers(program)) or sizes[-1]
+bases = {"Chebyshev": ew.Chebyshev(5), "spline": ew.BSpline(3, 5), "Fourier": ew.Fourier(5), "radial": ew.RBF(8)}
+for widths, samples in SHAPES:
+    for name, basis in bases.items():
+        x = random.uniform(-1, 1, (samples, widths[0])).astype(np.float32)
+        y = random.normal(size=(samples, widths[-1])).astype(np.float32)
+        model = ew.KAN(widths, basis, rngs=nnx.Rngs(0))
+
+        def microseconds(limit, steps):
+            compilation._SMALL = limit
+            start = time.perf_counter()
+            ew.fit(model, (x, y), optimizer="adam:1e-6", steps=steps, progress=False)
+            return 1e6 * (time.perf_counter() - start) / steps
+
+        times = {0: [], float("inf"): []}
+        warm = lambda steps: max([microseconds(limit, steps) for limit in (*times, *times)][2:])  # the first compile
+        steps = int(min(max(100, 2e5 / warm(100)), 4000))
+        warm(steps)
+        for _ in range(ROUNDS):
+            for limit, taken in times.items():
+                taken.append(microseconds(limit, steps))
+        all_cores, one_core = times.values()
+        ratio = sorted(b / a for a, b in zip(all_cores, one_core))[ROUNDS // 2]
+        rows.append([name, widths, samples, sizes[-1], *(sorted(t)[ROUNDS // 2] for t in times.values()), ratio])
+print(json.dumps(sorted(rows, key=lambda row: row[3])))
+"""
 
 
 def main(quick: bool) -> str:
@@ -148,7 +181,20 @@ def main(quick: bool) -> str:
         [f"the same, {20 * epochs} steps", f"{long:.2f}", "1.05"],
         ["784-64-10, batch 256: steps/s against a hand-written scan", f"{batches:.2f}", "0.9"],
     ]
-    return markdown(["what", "ratio", "bar"], rows)
+    return markdown(["what", "ratio", "bar"], rows) + "\n\n" + _cores(quick, rounds)
+
+
+def _cores(quick: bool, rounds: int) -> str:
+    """Steps whose kernels are divided among all cores and steps whose kernels are not: where fit changes over."""
+    shapes = [([2, 6, 6, 1], samples) for samples in (200, 800, 1600, 3200)]
+    shapes += [([16, 16, 1], 1024), ([2, 32, 32, 1], 256)]
+    found = run_script(fill(_CORES, SHAPES=shapes[:1] if quick else shapes, ROUNDS=rounds))[0]
+    rows = [
+        [name, "-".join(map(str, widths)), samples, f"{size / 1e6:.1f}", f"{all_:.0f}", f"{one:.0f}", f"{ratio:.2f}"]
+        for name, widths, samples, size, all_, one, ratio in found
+    ]
+    header = ["basis", "widths", "samples", "10^6 numbers a step", "all cores, us", "one core, us", "one / all"]
+    return markdown(header, rows)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
-from jax.extend.core import jaxprs_in_params
 from numpy.polynomial.chebyshev import chebvander
 
 import edgewise as ew
-from edgewise._compilation import compiled_for_few_runs
+from edgewise._compilation import compiled_for_few_runs, operations
 from edgewise.bases import FAMILIES
 from edgewise.init import SCHEMES
 
@@ -64,13 +63,6 @@ def layer_of(layer: Any, modes: np.ndarray) -> np.ndarray:
 
 
 # --- programs ----------------------------------------------------------------------------------------------------
-
-
-def operations(jaxpr):
-    """All operations of a program, those of programs inside of it instead of the calls."""
-    for equation in jaxpr.eqns:
-        inner = list(jaxprs_in_params(equation.params))
-        yield from [equation] if not inner else (each for program in inner for each in operations(program))
 
 
 def dots(jaxpr):

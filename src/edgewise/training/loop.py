@@ -12,6 +12,7 @@ import optax
 from flax import nnx
 from jax import Array
 
+from edgewise._compilation import CompiledBySize
 from edgewise.training.feeds import Feed, Full
 from edgewise.training.losses import MSE
 from edgewise.training.monitors import Monitor
@@ -222,7 +223,7 @@ def initial_state(program: Program, params: Any, rest: Any, steps: int) -> dict[
     return program.init(params, rest, steps)
 
 
-@partial(jax.jit, static_argnums=0, donate_argnums=5, keep_unused=True)
+@partial(CompiledBySize, static_argnums=0, donate_argnums=5, keep_unused=True)
 def advance(
     program: Program, state: dict[str, Any], data: Any, start: Any, stop: Any, spare: dict[str, Any]
 ) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
-from edgewise._compilation import compiled_for_few_runs
+from edgewise._compilation import CompiledBySize, compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import Pace, Program
@@ -75,7 +75,7 @@ class Members:
             self.state = place(self.state, mesh, split=True)
         if self.program.optimizer.remembers:
             self.state = self._once(self.program.begun, data)
-        self._advance = jax.jit(self._over_members(self.program.advance))
+        self._advance = CompiledBySize(self._over_members(self.program.advance))
 
     def train(self, on_progress: Callable[[Progress], None] | None) -> bool:
         """Advance to the last step; whether Ctrl-C came first."""

@@ -1,0 +1,87 @@
+"""How programs are compiled: which of them stay on one core."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import edgewise as ew
+from edgewise import _compilation
+from edgewise._compilation import CompiledBySize, operations
+
+
+def recorded(monkeypatch):
+    """The options of every program called through ``jax.jit`` from now on, in order."""
+    called, jit = [], jax.jit
+
+    class Recorder:
+        def __init__(self, function, compiler_options=None, **options):
+            self.program, self.options = jit(function, compiler_options=compiler_options, **options), compiler_options
+
+        def trace(self, *arguments):
+            return self.program.trace(*arguments)
+
+        def __call__(self, *arguments):
+            called.append(self.options)
+            return self.program(*arguments)
+
+    monkeypatch.setattr(_compilation.jax, "jit", Recorder)
+    return called
+
+
+def test_operations_inside_of_others_are_counted_once():
+    def program(x, w):
+        y = jax.lax.fori_loop(0, 7, lambda _, y: jnp.sin(y) + 1, x @ w)  # sin, +: twice 4 x 3
+        return jax.jit(jnp.cos)(y)  # once 4 x 3
+
+    jaxpr = jax.make_jaxpr(program)(jnp.ones((4, 5)), jnp.ones((5, 3))).jaxpr
+    names = [each.primitive.name for each in operations(jaxpr)]
+    assert names.count("sin") == names.count("cos") == names.count("dot_general") == 1
+    counters = sum(each.outvars[0].aval.shape == () for each in operations(jaxpr))  # of the loop
+    assert _compilation._numbers(jaxpr) == 3 * 12 + counters
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices divide nothing among cores")
+@pytest.mark.parametrize(("rows", "small"), [(1000, True), (1_000_000, False)])
+def test_small_programs_stay_on_one_core(monkeypatch, rows, small):
+    called = recorded(monkeypatch)
+    program = CompiledBySize(lambda power, x: jnp.sin(x) ** power + jnp.cos(x), static_argnums=0)
+    x = np.linspace(0, 1, rows, dtype=np.float32)
+    np.testing.assert_allclose(program(3, x), np.sin(x) ** 3 + np.cos(x), rtol=1e-5)
+    assert called == [_compilation._ON_ONE_CORE if small else None]
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices divide nothing among cores")
+def test_the_option_keeps_kernels_whole():
+    x = np.zeros((64, 4096), np.float32)
+    text = lambda options: jax.jit(jnp.tanh, compiler_options=options).lower(x).compile().as_text()
+    if "outer_dimension_partitions" not in text(None):
+        pytest.skip("XLA divides nothing here: one core")
+    assert "outer_dimension_partitions" not in text(_compilation._ON_ONE_CORE)
+
+
+@pytest.mark.parametrize("train", ["fit", "fit_ensemble"])
+def test_training_takes_either_program_to_the_same_end(monkeypatch, train):
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 1, (60, 2)).astype(np.float32), rng.normal(size=(60, 1)).astype(np.float32)
+    make = lambda seed: ew.KAN([2, 3, 1], ew.Chebyshev(3), rngs=nnx.Rngs(seed))
+
+    def loss():
+        settings = {"optimizer": "adam:1e-2", "steps": 20, "progress": False}
+        if train == "fit":
+            return ew.fit(make(0), (x, y), **settings).history.loss
+        return ew.fit_ensemble(make, (x, y), seeds=range(3), **settings).loss
+
+    undivided = loss()
+    monkeypatch.setattr(_compilation, "_SMALL", 0)
+    np.testing.assert_array_equal(loss(), undivided)
+
+
+def test_keywords_of_jit_are_passed_on():
+    program = CompiledBySize(lambda x, spare: x + 1, donate_argnums=1, keep_unused=True)
+    spare = jnp.zeros(3)
+    np.testing.assert_array_equal(program(jnp.ones(3), spare), [2, 2, 2])
+    assert spare.is_deleted()
