@@ -56,6 +56,10 @@ class Fourier(Basis):
     def has_constant(self):
         return self.constant
 
+    @property
+    def broadcasts(self):
+        return self.order > _LISTED
+
     def modes(self, x, state):
         modes = _modes(self, False, *_waves(self.order, self._angle(x)))
         return [modes[..., m, :] for m in range(self.size)]
