@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,14 +37,25 @@ def recorded(monkeypatch):
 
 def test_operations_inside_of_others_are_counted_once():
     def program(x, w):
-        y = jax.lax.fori_loop(0, 7, lambda _, y: jnp.sin(y) + 1, x @ w)  # sin, +: twice 4 x 3
-        return jax.jit(jnp.cos)(y)  # once 4 x 3
+        y = jax.lax.fori_loop(0, 7, lambda _, y: jnp.sin(y) + 1, x @ w)  # sin and +
+        y = jax.lax.cond(y[0, 0] > 0, jnp.tan, jnp.exp, y)  # both branches
+        return jax.jit(jnp.cos)(y)
 
     jaxpr = jax.make_jaxpr(program)(jnp.ones((4, 5)), jnp.ones((5, 3))).jaxpr
     names = [each.primitive.name for each in operations(jaxpr)]
-    assert names.count("sin") == names.count("cos") == names.count("dot_general") == 1
-    counters = sum(each.outvars[0].aval.shape == () for each in operations(jaxpr))  # of the loop
-    assert _compilation._numbers(jaxpr) == 3 * 12 + counters
+    assert [names.count(name) for name in ("sin", "tan", "exp", "cos", "dot_general")] == [1] * 5
+    sizes = [each.outvars[0].aval.size for each in operations(jaxpr) if each.primitive.name != "dot_general"]
+    assert sizes.count(12) == 5
+    assert _compilation._numbers(jaxpr) == sum(sizes)
+
+
+def test_what_is_counted_is_not_kept():
+    jaxpr = jax.make_jaxpr(lambda x: jax.lax.sin(x))(jnp.ones(3)).jaxpr
+    assert [_compilation._numbers(jaxpr) for _ in range(2)] == [3, 3]
+    alive = weakref.ref(jaxpr)
+    del jaxpr
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="other devices divide nothing among cores")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import lru_cache, update_wrapper
+from collections.abc import Callable, Iterable, Iterator
+from functools import update_wrapper
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jax
 from jax.extend import core
@@ -39,15 +40,30 @@ class CompiledBySize:
         return (self.undivided if small else self.divided)(*arguments)
 
 
-@lru_cache(maxsize=64)
 def _numbers(program: core.Jaxpr) -> int:
     """How many numbers a program computes, in one round of each of its loops, but for products of matrices."""
-    counted = [each for each in operations(program) if each.primitive.name != "dot_general"]
-    return sum(getattr(result.aval, "size", 0) for each in counted for result in each.outvars)
+    if program not in _counted:
+        elementwise = [each for each in operations(program) if each.primitive.name != "dot_general"]
+        _counted[program] = sum(getattr(result.aval, "size", 0) for each in elementwise for result in each.outvars)
+    return _counted[program]
+
+
+_counted: WeakKeyDictionary[core.Jaxpr, int] = WeakKeyDictionary()  # a chunk of steps should not count them again
 
 
 def operations(program: core.Jaxpr) -> Iterator[core.JaxprEqn]:
     """All operations of a program, those of programs inside of it instead of the calls."""
     for equation in program.eqns:
-        inner = list(core.jaxprs_in_params(equation.params))
+        inner = list(_programs(equation.params.values()))
         yield from [equation] if not inner else (each for part in inner for each in operations(part))
+
+
+def _programs(values: Iterable[Any]) -> Iterator[core.Jaxpr]:
+    """Those among ``values``, and in tuples among them: branches, say."""
+    for value in values:
+        if isinstance(value, core.ClosedJaxpr):
+            yield value.jaxpr
+        elif isinstance(value, core.Jaxpr):
+            yield value
+        elif isinstance(value, (tuple, list)):
+            yield from _programs(value)
