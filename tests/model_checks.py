@@ -65,6 +65,11 @@ def layer_of(layer: Any, modes: np.ndarray) -> np.ndarray:
 # --- programs ----------------------------------------------------------------------------------------------------
 
 
+def compiled(function):
+    """How many programs a ``CompiledBySize`` has compiled, of both kinds."""
+    return function.divided._cache_size() + function.undivided._cache_size()
+
+
 def dots(jaxpr):
     """All matrix products in a program."""
     return (each for each in operations(jaxpr) if each.primitive.name == "dot_general")

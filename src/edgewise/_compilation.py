@@ -15,6 +15,8 @@ __all__ = ["CompiledBySize", "compiled_for_few_runs", "operations"]
 _SMALL = 2_500_000  # numbers computed, above which two and more cores are faster than one
 _ON_ONE_CORE = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
 
+_counted: WeakKeyDictionary[core.Jaxpr, int] = WeakKeyDictionary()  # a chunk of steps does not count them again
+
 
 def compiled_for_few_runs(function: Callable, **options: Any) -> Callable:
     """``jax.jit`` for a program that runs once or twice: on a CPU, compilation is the bill, and half of it is saved."""
@@ -46,9 +48,6 @@ def _numbers(program: core.Jaxpr) -> int:
         elementwise = [each for each in operations(program) if each.primitive.name != "dot_general"]
         _counted[program] = sum(getattr(result.aval, "size", 0) for each in elementwise for result in each.outvars)
     return _counted[program]
-
-
-_counted: WeakKeyDictionary[core.Jaxpr, int] = WeakKeyDictionary()  # a chunk of steps should not count them again
 
 
 def operations(program: core.Jaxpr) -> Iterator[core.JaxprEqn]:

@@ -58,7 +58,7 @@ class Fourier(Basis):
 
     @property
     def broadcasts(self):
-        return self.order > _LISTED
+        return self.order > _LISTED  # waves beyond those come as arrays
 
     def modes(self, x, state):
         modes = _modes(self, False, *_waves(self.order, self._angle(x)))
