@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from edgewise.errors import check_count
 __all__ = ["OrthogonalPolynomials"]
 
 _PLAIN_DEGREE = 6  # up to here the plain recurrence is exact enough (7e-6 after a float32 tanh), and a fifth faster
+_STRETCH = 16  # steps of a recurrence that a kernel repeats: fewer take more memory
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,24 @@ class _Polynomials:
 
     def near(self, ends: Ends) -> list[Array]:
         """By R_n = P_n(t) / P_n(nearer end), from R_{n+1} - R_n = c_n (R_n - R_{n-1}) - a_n gap R_n."""
-        values = [jnp.full_like(ends.gap, constant) for constant in self.right[:1]]
-        ratio, step = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
-        for n in range(len(self.right) - 1):
-            (a, c), (a_left, c_left) = _coefficients(n, self.alpha, self.beta), _coefficients(n, self.beta, self.alpha)
-            step = _by_side(ends, c, c_left) * step - _by_side(ends, a, a_left) * (ends.gap * ratio)
-            ratio = ratio + step
-            values.append(ratio * _by_side(ends, self.right[n + 1], (-1) ** (n + 1) * self.left[n + 1]))
-        return values
+        sides = dict.fromkeys([(self.alpha, self.beta), (self.beta, self.alpha)])
+        table = [[_coefficients(n, *side) for side in sides] for n in range(len(self.right) - 1)]
+
+        def advance(latest, coefficients):
+            ratio, step = latest
+            a, c = (_by_side(ends, *values) for values in zip(*coefficients, strict=True))
+            step = c * step - a * (ends.gap * ratio)
+            return ratio + step, step
+
+        latest = jnp.ones_like(ends.gap), jnp.zeros_like(ends.gap)
+        reached = _reached(advance, latest, table)
+        ratios = [latest[0]]
+        for n, coefficients in enumerate(table):
+            latest = advance(reached.get(n, latest), coefficients)
+            ratios.append(latest[0])
+        signs = (-1.0) ** np.arange(len(ratios))
+        at_ends = zip(self.right, (signs * self.left).tolist(), strict=True)
+        return [ratio * _by_side(ends, *values) for ratio, values in zip(ratios, at_ends, strict=True)]
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -135,12 +147,36 @@ def _line(slope: float, offset: float, t: Array) -> Array:
     return scaled if offset == 0 else scaled + offset
 
 
-def _by_side(ends: Ends, right: float, left: float) -> Array | float:
-    """A constant that differs between the two halves of the interval."""
-    right, left = float(right), float(left)
-    if right == left:
+def _by_side(ends: Ends, right: Any, left: Any = None) -> Any:
+    """A constant that may differ between the two halves of the interval."""
+    if left is None or (isinstance(left, float) and left == right):
         return right
-    return ends.side * right if right == -left else jnp.where(ends.side > 0, right, left).astype(ends.gap.dtype)
+    if isinstance(left, float) and left == -right:
+        return ends.side * right
+    return jnp.where(ends.side > 0, right, left).astype(ends.gap.dtype)
+
+
+def _reached(advance: Callable, begin: tuple[Array, ...], table: Sequence) -> dict[int, tuple[Array, ...]]:
+    """Where a long recurrence has come to after every 16 steps, by a loop of its own.
+
+    XLA computes a chain anew in every kernel that needs its end: without these, each mode starts from the first one.
+
+    Args:
+        advance: a step, of the latest values and a row of the table.
+        table: the coefficients of all steps.
+    """
+    parts = (len(table) - 1) // _STRETCH
+    if parts < 2:
+        return {}
+    rows = np.reshape(table[: parts * _STRETCH], (parts, _STRETCH, *np.shape(table[0])))
+
+    def stretch(latest, rows):
+        for row in rows:
+            latest = advance(latest, row)
+        return latest, latest
+
+    latest = jax.lax.scan(stretch, begin, jnp.asarray(rows, begin[0].dtype))[1]
+    return {(part + 1) * _STRETCH: tuple(values[part] for values in latest) for part in range(parts)}
 
 
 def _coefficients(n: int, alpha: float, beta: float) -> tuple[float, float]:

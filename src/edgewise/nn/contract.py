@@ -22,7 +22,6 @@ __all__ = ["contract"]
 
 _NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
 _SPARSE = 2  # times the outputs: with more modes, a narrow layer fetches the coefficients of those that are not 0
-_UNROLLED = 32  # more modes of a recurrence go into one product
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
 _FEW = 4  # modes that are worth joining: fewer repeat a recurrence, and are copied, for nothing
 _FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
@@ -57,7 +56,7 @@ def contract(
         y = _features_first(basis, rows, state, coef, first, precision, residual, kernel, bias)
     else:
         # a GPU has memory for all modes, and takes 1.3 times the floor where products by mode take 1.7
-        blocks = jax.default_backend() == "cpu" and (modes <= _UNROLLED or basis.broadcasts)
+        blocks = jax.default_backend() == "cpu"
         form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
         y = form(basis, rows, state, coef, first, precision)
         if residual is not None and kernel is not None:
