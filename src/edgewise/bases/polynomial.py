@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import jax
@@ -90,15 +91,16 @@ class _Polynomials:
     def at(self, t: Array) -> list[Array]:
         """By the recurrence P_{n+1} = (A t + B) P_n - C P_{n-1}."""
         values = [jnp.full_like(t, constant) for constant in self.right[:1]]
+        line = cache(partial(_line, t))
         for n in range(len(self.right) - 1):
             a, c = _coefficients(n, self.alpha, self.beta)
             growth = self.right[n + 1] / self.right[n]
             slope, offset = a * growth, (1 + c - a) * growth if self.alpha != self.beta else 0.0
             if n == 0:
-                values.append(_line(slope * self.right[0], offset * self.right[0], t))
+                values.append(line(slope * self.right[0], offset * self.right[0]))
                 continue
             ratio = c * growth * self.right[n] / self.right[n - 1]
-            values.append(_line(slope, offset, t) * values[n] - _line(ratio, 0.0, values[n - 1]))
+            values.append(line(slope, offset) * values[n] - _line(values[n - 1], ratio))
         return values
 
     def near(self, ends: Ends) -> list[Array]:
@@ -141,9 +143,9 @@ def _rates(polynomials, primals, tangents):
 _values = jax.jit(_evaluated, static_argnums=0)  # traced once for all layers and derivatives that share it
 
 
-def _line(slope: float, offset: float, t: Array) -> Array:
+def _line(t: Array, slope: float, offset: float = 0.0) -> Array:
     """slope t + offset, without operations that change nothing."""
-    scaled = t if slope == 1 else slope * t
+    scaled = t if math.isclose(slope, 1, rel_tol=1e-14) else slope * t
     return scaled if offset == 0 else scaled + offset
 
 

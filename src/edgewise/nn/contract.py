@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import Array
+from jax import Array, lax
 
 from edgewise.bases import Basis, State
 from edgewise.nn.residuals import Residual
@@ -129,5 +129,5 @@ def _features_first(basis, x, state, coef, first, precision, residual=None, kern
     if residual is not None and kernel is not None:
         # in the same product: one of its own would double the time of a narrow layer
         columns, flat = jnp.concatenate([columns, residual(x)]), jnp.concatenate([flat, kernel])
-    y = jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision)
-    return y.T if bias is None else (y + bias[:, None]).T
+    y = lax.dot_general(flat, columns, (((0,), (0,)), ((), ())), precision=precision)
+    return y.T if bias is None else (y + lax.broadcast_in_dim(bias, y.shape, (0,))).T

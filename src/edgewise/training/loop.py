@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jax import Array
+from jax import Array, lax
 
 from edgewise._compilation import CompiledBySize
 from edgewise.training.feeds import Feed, Full
@@ -94,7 +94,7 @@ class Program:
                 state = self._refreshed(step, state, batch)
             return step + 1, self._step(step, state, batch, data), carried
 
-        return jax.lax.while_loop(going, body, (start, state, self.feed.begin(data, start)))[1]
+        return lax.while_loop(going, body, (start, state, self.feed.begin(data, start)))[1]
 
     @property
     def score_name(self) -> str:
@@ -132,8 +132,6 @@ class Program:
 
     def _step(self, step, state, batch, data):
         moved, loss, finite = self._moved(state, batch)
-        # an index past the end writes nothing: losses are recorded every `stride` steps
-        slot = jnp.where(step % self.stride == 0, step // self.stride, state["loss"].shape[0])
         if self.halts:
             new = state | moved | {"before": state["params"]}
             new["halted"] = jnp.where(finite, jnp.int32(-1), step)
@@ -143,13 +141,21 @@ class Program:
             new = state | jax.tree.map(partial(jnp.where, alive & finite), moved, kept)
             new["halted"] = jnp.where(alive & ~finite, step, state["halted"])
             loss = jnp.where(alive, loss, jnp.nan)
-        new["loss"] = state["loss"].at[slot].set(loss, mode="drop")
+        new["loss"] = self._recorded(state["loss"], step, loss)
         if not (self.validates or self.monitors):
             return new
         if self.monitors:
             new["mean"] = state["mean"] + jnp.stack([loss, jnp.ones_like(loss)])
         due = ((step + 1) % self.every == 0) | (step + 1 == data["steps"])
-        return jax.lax.cond(due, lambda: self._looked(step, new, data), lambda: new)
+        return lax.cond(due, lambda: self._looked(step, new, data), lambda: new)
+
+    def _recorded(self, losses, step, loss):
+        """With the loss of this step, if it is a multiple of the stride."""
+        slot = step
+        if self.stride > 1:  # most runs are spared these operations, a tenth of what there is to compile
+            slot = step // self.stride
+            loss = jnp.where(step % self.stride == 0, loss, losses[slot])
+        return lax.dynamic_update_index_in_dim(losses, loss, slot, axis=0)
 
     def _moved(self, state, batch):
         """Parameters, optimizer's state and the rest after one update; the loss before it; whether all is finite."""
@@ -188,7 +194,7 @@ class Program:
         state = state | {"rest": nnx.split(model, nnx.Param, ...)[2]}
         if not self.optimizer.remembers:
             return state
-        return jax.lax.cond(changed, lambda: self._begun(state, batch), lambda: state)
+        return lax.cond(changed, lambda: self._begun(state, batch), lambda: state)
 
     def _looked(self, step, state, data):
         """Validate, then let every monitor look."""
@@ -212,9 +218,8 @@ class Program:
 
 
 def _finite(tree: Any) -> Array:
-    """Whether all numbers are: an infinite one, or NaN, stays in every sum."""
-    wide = lambda leaf: jnp.promote_types(leaf.dtype, jnp.float32)
-    return jnp.isfinite(sum(jnp.sum(leaf, dtype=wide(leaf)) for leaf in jax.tree.leaves(tree)))
+    """Whether all numbers are: 0 times infinity is NaN, which stays in every sum."""
+    return jnp.isfinite(sum(jnp.sum(0 * leaf) for leaf in jax.tree.leaves(tree)))
 
 
 @partial(jax.jit, static_argnums=(0, 3))

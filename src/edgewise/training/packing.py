@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.core import Tracer
 
 from edgewise.training.optim import Optimizer
@@ -51,11 +53,12 @@ class AsVector:
 
     def unpacked(self, vector: Any) -> Any:
         """The tree of ``vector`` ``[*leading, P]``; leading axes are kept."""
-        ends = np.cumsum([np.prod(shape, dtype=int) for shape in self.shapes]).tolist()
-        leaves = [
-            vector[..., start:end].reshape((*vector.shape[:-1], *shape))
-            for start, end, shape in zip([0, *ends], ends, self.shapes, strict=False)
-        ]
+        sizes = [math.prod(shape) for shape in self.shapes]
+        if isinstance(vector, jax.Array):
+            parts = lax.split(vector, sizes, axis=vector.ndim - 1)
+        else:
+            parts = np.split(vector, np.cumsum(sizes)[:-1], axis=-1)
+        leaves = [part.reshape((*vector.shape[:-1], *shape)) for part, shape in zip(parts, self.shapes, strict=True)]
         return jax.tree.unflatten(self.treedef, leaves)
 
 
