@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
@@ -65,11 +65,11 @@ def unwritable(folder: Path, error: OSError, do: str = "choose another folder wi
     return EdgewiseError(f"cannot write to the folder {str(folder)!r}.", f"{error.strerror or error}.", do)
 
 
-def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UnknownNameError:
-    """The error for a ``kind`` (say "basis") called ``name`` that is none of ``valid``."""
+def unknown_name(kind: str, name: object, valid: Iterable[str], meant: str | None = None) -> UnknownNameError:
+    """The error for a ``kind`` (say "basis") called ``name`` that is none of ``valid``; perhaps ``meant`` is."""
     names = sorted(valid)
     near = get_close_matches(str(name).lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-    nearest = next((n for n in names if near and n.lower() == near[0]), None)
+    nearest = meant if meant in names else next((n for n in names if near and n.lower() == near[0]), None)
     do = (f"did you mean {nearest!r}? " if nearest else "") + f"Valid: {', '.join(names) or '(none)'}."
     return UnknownNameError(f"unknown {kind} {name!r}.", do=do)
 
@@ -81,12 +81,17 @@ def check_choice(kind: str, name: Any, valid: Iterable[str]) -> None:
         raise unknown_name(kind, name, valid)
 
 
-def check_keywords(where: str, given: Iterable[str], valid: Iterable[str]) -> None:
-    """Raise :class:`UnknownNameError` if a keyword in ``given`` is none of ``valid``."""
+def check_keywords(
+    where: str, given: Iterable[str], valid: Iterable[str], synonyms: Mapping[str, str] | None = None
+) -> None:
+    """Raise :class:`UnknownNameError` if a keyword in ``given`` is none of ``valid``.
+
+    ``synonyms`` are what else some of the valid ones are called, and those.
+    """
     valid = list(valid)
     for name in given:
         if name not in valid:
-            raise unknown_name(f"keyword of {where}:", name, valid)
+            raise unknown_name(f"keyword of {where}:", name, valid, (synonyms or {}).get(name))
 
 
 class _InitSignature:
@@ -103,8 +108,14 @@ class CheckedKeywords:
     __signature__ = _InitSignature()
 
     def __new__(cls, *arguments: Any, **keywords: Any):
-        check_keywords(cls.__name__, keywords, [field.name for field in dataclasses.fields(cls)])  # pyright: ignore
+        fields = [field.name for field in dataclasses.fields(cls)]  # pyright: ignore
+        check_keywords(cls.__name__, keywords, fields, cls.synonyms())
         return super().__new__(cls)
+
+    @classmethod
+    def synonyms(cls) -> dict[str, str]:
+        """What other libraries call a field, and the field."""
+        return {}
 
 
 def check_count(name: str, value: Any, minimum: int = 1) -> int:

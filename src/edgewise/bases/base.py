@@ -38,6 +38,7 @@ class Refinement(NamedTuple):
 
 
 _FAR = 1e9
+_RESOLUTIONS = ("D", "G", "K", "degree", "grid", "grid_size", "num_grids", "order", "size")
 
 _FAMILIES: dict[str, type[Basis]] = {}
 
@@ -67,6 +68,11 @@ class Basis(CheckedKeywords, ABC):
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)
         _FAMILIES[cls.__name__] = cls
+
+    @classmethod
+    def synonyms(cls) -> dict[str, str]:
+        """What other libraries call a field, and the field."""
+        return dict.fromkeys(_RESOLUTIONS, cls.resolution)
 
     @property
     @abstractmethod

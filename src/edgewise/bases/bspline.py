@@ -63,6 +63,10 @@ class BSpline(Basis):
         check_choice("extrapolate of BSpline:", self.extrapolate, ("linear", "clip", "zero"))
         check_choice("knots of BSpline:", self.knots, ("uniform", "free"))
 
+    @classmethod
+    def synonyms(cls):
+        return super().synonyms() | dict.fromkeys(("k", "order", "spline_order"), "degree")
+
     @property
     def size(self) -> int:
         return self.intervals + self.degree
@@ -273,8 +277,10 @@ def _in_cell(u: Array, degree: int) -> list[Array]:
     """The k + 1 B-splines of unit knot spacing that are not 0 in a cell, at ``u`` in [0, 1], from the left one on."""
     values = [jnp.ones_like(u)]
     for k in range(1, degree + 1):
-        padded = [jnp.zeros_like(u), *values, jnp.zeros_like(u)]
-        values = [((u + (k - j)) * padded[j] + ((j + 1) - u) * padded[j + 1]) * (1 / k) for j in range(k + 1)]
+        falling = [(j + 1 - u) * value for j, value in enumerate(values)]
+        rising = [(u + (k - 1 - j)) * value for j, value in enumerate(values)]
+        inner = [fall + rise for fall, rise in zip(falling[1:], rising, strict=False)]
+        values = [value * (1 / k) for value in (falling[0], *inner, rising[-1])]
     return values
 
 

@@ -54,7 +54,7 @@ def _parse_one(text: str) -> Basis:
         if not equals and position >= len(fields):
             raise EdgewiseError(f"{text!r} has too many arguments.", do=f"{family.__name__} takes {', '.join(fields)}.")
         field, value = (key, value) if equals else (fields[position], key)
-        check_keywords(family.__name__, [field], fields)
+        check_keywords(family.__name__, [field], fields, family.synonyms())
         if field in values:
             raise EdgewiseError(f"{text!r} gives {field} twice.", do=f"give {field} once.")
         values[field] = _literal(value)
