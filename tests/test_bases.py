@@ -270,6 +270,19 @@ def test_long_recurrences_survive_compilation(basis):
         np.testing.assert_allclose(np.asarray(jax.jit(function)(x)), eager, atol=1e-5 * max(1, np.abs(eager).max()))
 
 
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="kernels of XLA's CPU compiler")
+@pytest.mark.parametrize("family", [Chebyshev, Jacobi])
+def test_no_kernel_repeats_a_long_recurrence(family):
+    """The longest kernel does not grow with the degree: each mode starts from values stored on the way to it."""
+
+    def longest(degree):
+        basis, x = family(degree), jnp.zeros((32, 8))
+        text = jax.jit(lambda x: basis.stacked(x, {})).lower(x).compile().as_text()
+        return max(len(part.splitlines()) for part in text.split("\n\n") if "%fused_computation" in part[:30])
+
+    assert longest(96) <= longest(48)
+
+
 @pytest.mark.parametrize(
     ("basis", "polynomial"),
     [

@@ -405,6 +405,15 @@ def test_a_gradient_that_is_not_finite_stops_there_whatever_the_chunk():
     assert np.isfinite(result.history.loss).all()
 
 
+def test_gradients_whose_sum_is_beyond_the_largest_number_are_finite():
+    def loss(model, batch):
+        return 3e37 * sum(jnp.sum(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+    model = new()
+    assert 3e37 * parameters(model).size > float(np.finfo(np.float32).max)
+    assert ew.fit(model, (X, Y), loss=loss, optimizer=optax.sgd(0.0), steps=3).step == 3
+
+
 def test_a_loss_that_is_not_finite_can_be_restored_at_a_lower_rate():
     model = new()
     result = ew.fit(model, (X, Y), steps=300, optimizer="sgd:20.0", on_nonfinite="restore")
