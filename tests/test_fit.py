@@ -363,10 +363,11 @@ def test_what_is_not_trained_is_carried_too():
     assert mse(model, X + 3, Y) == pytest.approx(result.history.validation[-1], rel=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state():
+@pytest.mark.parametrize("optimizer", ["sgd:1e3", optax.sgd(1e3)], ids=["in one vector", "as the model has them"])
+def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state(optimizer):
     model, reference = new(), new()
     with pytest.raises(NonFiniteError, match=r"not finite at step \d+") as caught:
-        ew.fit(model, (X, Y), steps=200, optimizer="sgd:1e3")
+        ew.fit(model, (X, Y), steps=200, optimizer=optimizer)
     error = caught.value
     assert "learning rate is too high" in str(error)
     assert "optimizer='adam:1e-4'" in str(error)
@@ -374,7 +375,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state():
     assert np.isfinite(mse(model, X, Y))
     assert error.result.model is model
     good = error.result.step - 1
-    ew.fit(reference, (X, Y), steps=good, optimizer="sgd:1e3")
+    ew.fit(reference, (X, Y), steps=good, optimizer=optimizer)
     np.testing.assert_array_equal(parameters(model), parameters(reference))
 
 

@@ -263,7 +263,7 @@ class Run:
         """To the parameters before the update that made the loss or the gradient not finite."""
         bad = nnx.clone(self._model)
         self._deliver(bad, self.state["params"])
-        self.state = self.state | {"params": jnp.copy(self.state["before"])}
+        self.state = self.state | {"params": jax.tree.map(jnp.copy, self.state["before"])}
         halvings = sum(what == "rate halved" for _, what in self._events)
         if self.step and self._halve and halvings < _HALVINGS:
             self.state["scale"] = self.state["scale"] / 2
