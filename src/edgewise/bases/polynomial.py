@@ -162,13 +162,14 @@ def _reached(advance: Callable, begin: tuple[Array, ...], table: Sequence) -> di
     """Where a long recurrence has come to after every 16 steps, by a loop of its own.
 
     XLA computes a chain anew in every kernel that needs its end: without these, each mode starts from the first one.
+    On a CPU; loops cost a GPU more than operations.
 
     Args:
         advance: a step, of the latest values and a row of the table.
         table: the coefficients of all steps.
     """
     parts = (len(table) - 1) // _STRETCH
-    if parts < 2:
+    if parts < 2 or jax.default_backend() != "cpu":
         return {}
     rows = np.reshape(table[: parts * _STRETCH], (parts, _STRETCH, *np.shape(table[0])))
 

@@ -152,7 +152,7 @@ class Program:
     def _recorded(self, losses, step, loss):
         """With the loss of this step, if it is a multiple of the stride."""
         slot = step
-        if self.stride > 1:  # most runs are spared these operations, a tenth of what there is to compile
+        if self.stride > 1:  # most runs are spared these: a tenth of the operations of a small step
             slot = step // self.stride
             loss = jnp.where(step % self.stride == 0, loss, losses[slot])
         return lax.dynamic_update_index_in_dim(losses, loss, slot, axis=0)
