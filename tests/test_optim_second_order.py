@@ -17,6 +17,7 @@ from edgewise.training.optim import (
     LevenbergMarquardt,
     Rows,
     lbfgs,
+    matrices,
     quasi_newton,
     scale_by_quasi_newton,
 )
@@ -124,6 +125,21 @@ def test_float32_stays_finite_and_gets_there():
 def test_options_of_levenberg_marquardt_are_checked(options, error):
     with pytest.raises(error):
         LevenbergMarquardt(**options)
+
+
+@pytest.mark.parametrize("make", [LevenbergMarquardt, lambda: LevenbergMarquardt(solver="qr"), quasi_newton])
+def test_matrices_without_room_are_refused(make, monkeypatch):
+    monkeypatch.setattr(matrices, "_memory", lambda: 1_000_000)
+    many = jnp.zeros(300)
+    with pytest.raises(EdgewiseError, match=r"300 parameters needs(?s:.*)300 x 300(?s:.*)which holds? vectors"):
+        make().init(many)
+    make().init(many[:100])
+    LevenbergMarquardt(solver="cg").init(many)
+    lbfgs().init(many)
+
+
+def test_the_memory_there_is():
+    assert 1e8 < matrices._memory() < 1e15
 
 
 # --- quasi-Newton -------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from jax.scipy.sparse.linalg import cg
 
 from edgewise.errors import CheckedKeywords, EdgewiseError, check_choice, check_count, check_positive
 from edgewise.training.optim.jacobian import MODES, LeastSquaresProblem, Rows, cheapest, jacobian_blocks
+from edgewise.training.optim.matrices import check_fits
 
 __all__ = ["LeastSquaresProblem", "LevenbergMarquardt", "LevenbergMarquardtState", "Rows"]
 
@@ -93,7 +94,12 @@ class LevenbergMarquardt(CheckedKeywords):
         check_positive("LevenbergMarquardt: cg_tolerance", self.cg_tolerance)
 
     def init(self, params: Array) -> LevenbergMarquardtState:
-        """The state before the first step on ``params`` ``[P]``."""
+        """The state before the first step on ``params`` ``[P]``.
+
+        Raises ``EdgewiseError`` where there is no memory for the matrices of ``solver``.
+        """
+        if self._solver(params) != "cg":
+            check_fits(f"solver={self.solver!r}", params, 'use solver="cg", which holds vectors.')
         return LevenbergMarquardtState(jnp.asarray(self.damping, params.dtype), jnp.asarray(2.0, params.dtype))
 
     def step(
@@ -137,6 +143,9 @@ class LevenbergMarquardt(CheckedKeywords):
         growth = jnp.where(end.taken, end.growth, 2.0)
         return end.params, LevenbergMarquardtState(end.damping, growth), quadratic.loss
 
+    def _solver(self, params):
+        return self.solver if self.solver != "auto" else "dense" if params.size <= _DENSE else "cg"
+
     def _ridge(self, params):
         return 10 * params.size * jnp.finfo(params.dtype).eps if self.ridge is None else self.ridge
 
@@ -148,7 +157,7 @@ class LevenbergMarquardt(CheckedKeywords):
                 "this problem has only all residuals at once.",
                 'use jacobian="auto".',
             )
-        solver = self.solver if self.solver != "auto" else "dense" if params.size <= _DENSE else "cg"
+        solver = self._solver(params)
         if solver == "cg":
             return self._implicit(problem, params, mode)
         if solver == "qr":

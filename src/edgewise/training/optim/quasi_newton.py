@@ -11,6 +11,7 @@ from jax import Array
 
 from edgewise.errors import EdgewiseError, check_choice
 from edgewise.training.optim.line_search import strong_wolfe
+from edgewise.training.optim.matrices import check_fits
 
 __all__ = ["QuasiNewtonState", "lbfgs", "quasi_newton", "scale_by_quasi_newton", "without_last_step"]
 
@@ -71,7 +72,8 @@ def scale_by_quasi_newton(update: str = "bfgs", scaled: bool = True) -> optax.Gr
         scaled: False is tau = 1 from the second update on.
 
     Raises:
-        EdgewiseError: for parameters that are not one vector; ``UnknownNameError`` for an unknown update.
+        EdgewiseError: for parameters that are not one vector, or more than a matrix of them has memory for;
+            ``UnknownNameError`` for an unknown update.
 
     Memory: P^2 numbers; a step is three passes over them.  Al-Baali, Comput. Optim. Appl. 9 (1998) 191; Al-Baali and
     Khalfan, J. Comput. Appl. Math. 185 (2006); for networks: Urban, Stefanou and Pons, arXiv 2405.04230; Kiyani et al.,
@@ -81,6 +83,7 @@ def scale_by_quasi_newton(update: str = "bfgs", scaled: bool = True) -> optax.Gr
 
     def init(params):
         _check_vector(params)
+        check_fits("a dense quasi-Newton method", params, "use optimizer='lbfgs' or 'soap:1e-2', which hold vectors.")
         zeros = jnp.zeros_like(params)
         return QuasiNewtonState(jnp.int32(0), zeros, zeros, zeros, jnp.zeros((params.size,) * 2, params.dtype))
 
