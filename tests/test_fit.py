@@ -406,6 +406,19 @@ def test_a_gradient_that_is_not_finite_stops_there_whatever_the_chunk():
     assert np.isfinite(result.history.loss).all()
 
 
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_parameters_may_be_narrower_than_the_loss(dtype):
+    def wide(model, batch):
+        return jnp.mean((model(batch[0]) - batch[1]).astype(jnp.float32) ** 2)
+
+    for loss in ("mse", wide):
+        model = new(param_dtype=jnp.bfloat16, dtype=dtype)
+        result = ew.fit(model, (X, Y), loss=loss, optimizer="adam:1e-2", steps=30, validation=(X, Y))
+        assert result.history.loss.shape == (30,)
+        assert result.history.loss[-1] < 0.9 * result.history.loss[0]
+        assert np.isfinite(result.history.validation).all()
+
+
 def test_gradients_whose_sum_is_beyond_the_largest_number_are_finite():
     def loss(model, batch):
         return 3e37 * sum(jnp.sum(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))

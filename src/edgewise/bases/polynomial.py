@@ -159,7 +159,7 @@ def _by_side(ends: Ends, right: Any, left: Any = None) -> Any:
 
 
 def _reached(advance: Callable, begin: tuple[Array, ...], table: Sequence) -> dict[int, tuple[Array, ...]]:
-    """Where a long recurrence has come to after every 16 steps, by a loop of its own.
+    """Where a long recurrence has come to after every stretch, by number of steps, from a loop of its own.
 
     XLA computes a chain anew in every kernel that needs its end: without these, each mode starts from the first one.
     On a CPU; loops cost a GPU more than operations.

@@ -56,8 +56,8 @@ def contract(
         y = _features_first(basis, rows, state, coef, first, precision, residual, kernel, bias)
     else:
         # a GPU has memory for all modes, and takes 1.3 times the floor where products by mode take 1.7
-        blocks = jax.default_backend() == "cpu"
-        form = _gathered if max(n_in, n_out) <= _NARROW else _by_blocks if blocks else _at_once
+        dense = _by_blocks if jax.default_backend() == "cpu" else _at_once
+        form = _gathered if max(n_in, n_out) <= _NARROW else dense
         y = form(basis, rows, state, coef, first, precision)
         if residual is not None and kernel is not None:
             y = y + jnp.matmul(residual(rows), kernel, precision=precision)
@@ -129,5 +129,5 @@ def _features_first(basis, x, state, coef, first, precision, residual=None, kern
     if residual is not None and kernel is not None:
         # in the same product: one of its own would double the time of a narrow layer
         columns, flat = jnp.concatenate([columns, residual(x)]), jnp.concatenate([flat, kernel])
-    y = lax.dot_general(flat, columns, (((0,), (0,)), ((), ())), precision=precision)
+    y = jnp.tensordot(flat, columns, axes=((0,), (0,)), precision=precision)
     return y.T if bias is None else (y + lax.broadcast_in_dim(bias, y.shape, (0,))).T

@@ -155,7 +155,7 @@ class Program:
         if self.stride > 1:  # most runs are spared these: a tenth of the operations of a small step
             slot = step // self.stride
             loss = jnp.where(step % self.stride == 0, loss, losses[slot])
-        return lax.dynamic_update_index_in_dim(losses, loss, slot, axis=0)
+        return _put(losses, slot, loss)
 
     def _moved(self, state, batch):
         """Parameters, optimizer's state and the rest after one update; the loss before it; whether all is finite."""
@@ -201,9 +201,9 @@ class Program:
         state, slot, value = dict(state), step // self.every, jnp.asarray(jnp.nan)
         if self.validates:
             value, score = self.evaluate(state, data["validation"])
-            state["validation"] = state["validation"].at[slot].set(value)
+            state["validation"] = _put(state["validation"], slot, value)
             if self.score_name:
-                state["score"] = state["score"].at[slot].set(score)
+                state["score"] = _put(state["score"], slot, score)
         if not self.monitors:
             return state
         if not self.validates:
@@ -215,6 +215,11 @@ class Program:
             state["scale"] = jnp.where(alive, state["scale"] * factor, state["scale"])
             state["stopped"] = jnp.where(alive & stop, step + 1, state["stopped"])
         return state | {"monitors": tuple(looked), "mean": jnp.zeros_like(state["mean"])}
+
+
+def _put(values: Array, slot: Array, value: Array) -> Array:
+    """``values`` ``[n]`` with another one in a slot."""
+    return lax.dynamic_update_index_in_dim(values, lax.convert_element_type(value, values.dtype), slot, axis=0)
 
 
 def _finite(tree: Any) -> Array:

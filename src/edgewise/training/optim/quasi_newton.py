@@ -75,9 +75,9 @@ def scale_by_quasi_newton(update: str = "bfgs", scaled: bool = True) -> optax.Gr
         EdgewiseError: for parameters that are not one vector, or more than a matrix of them has memory for;
             ``UnknownNameError`` for an unknown update.
 
-    Memory: P^2 numbers; a step is three passes over them.  Al-Baali, Comput. Optim. Appl. 9 (1998) 191; Al-Baali and
-    Khalfan, J. Comput. Appl. Math. 185 (2006); for networks: Urban, Stefanou and Pons, arXiv 2405.04230; Kiyani et al.,
-    arXiv 2501.16371.
+    Memory: P^2 numbers, three times that in a step, which is three passes over them.  Al-Baali, Comput. Optim. Appl. 9
+    (1998) 191; Al-Baali and Khalfan, J. Comput. Appl. Math. 185 (2006); for networks: Urban, Stefanou and Pons, arXiv
+    2405.04230; Kiyani et al., arXiv 2501.16371.
     """
     check_choice("update", update, ["bfgs", "broyden"])
 
