@@ -217,7 +217,7 @@ def test_the_header_says_what_wrote_it_and_what_is_in_it(path):
     Checkpoint(path).save(run_state(), {"step": 3})
     header = read_header(str(path))
     assert set(header) == OURS | {"step"}
-    assert (header["format"], header["format_version"]) == ("edgewise checkpoint", 1)
+    assert (header["format"], header["format_version"]) == ("edgewise checkpoint", 2)
     assert header["libraries"]["jax"] == jax.__version__
     assert set(header["libraries"]) == {"edgewise", "jax", "flax", "optax", "numpy"}
     assert header["leaves"]["odd/0"] == {"dtype": "bfloat16", "shape": [3]}
@@ -398,8 +398,8 @@ FOREIGN = {
     "npz": (lambda path: np.savez(path, a=np.zeros(4)), r"no checkpoint of edgewise[^\0]*header.json"),
     "format": (lambda path: rewrite_header(path, b"edgewise checkpoint", b"other"), "no checkpoint of edgewise"),
     "version": (
-        lambda path: rewrite_header(path, b'"format_version": 1', b'"format_version": 2'),
-        r"version 2, and this edgewise reads version 1[^\0]*upgrade",
+        lambda path: rewrite_header(path, b'"format_version": 2', b'"format_version": 3'),
+        r"version 3, and this edgewise reads version 2[^\0]*upgrade",
     ),
     "json": (lambda path: rewrite_header(path, b"}", b""), "damaged"),
     "list": (lambda path: rewrite_header(path, path_header(path), b"[1]"), "no checkpoint of edgewise"),

@@ -454,6 +454,27 @@ def test_equal_programs_are_compiled_once():
     assert compiled(loop.advance) == before
 
 
+@pytest.mark.parametrize("more", [{}, {"validation": (X[:8], Y[:8])}])
+def test_runs_of_other_lengths_take_the_same_program(more):
+    run = lambda steps: ew.fit(new(), (X, Y), steps=steps, optimizer="adam:1.1e-2", **more).history
+    first, before, lengths = run(40), compiled(loop.advance), (300, 25)
+    found = [first, *map(run, lengths)]
+    assert compiled(loop.advance) == before
+    for history, steps in zip(found, (40, *lengths), strict=True):
+        assert history.loss.shape == history.steps.shape == (steps,)
+        assert np.isfinite(history.loss).all()
+        np.testing.assert_array_equal(history.loss[:25], found[-1].loss)
+        if more:
+            assert history.validation_steps[-1] == steps
+            assert np.isfinite(history.validation).all()
+
+
+@pytest.mark.parametrize(("steps", "slots"), [(1, 1024), (1024, 1024), (1025, 2048), (100_000, 131_072)])
+def test_there_is_room_for_every_loss(steps, slots):
+    assert loop.Room.of(steps, 1, 1) == (slots, slots)
+    assert loop.Room.of(10 * steps, 10, 7).losses == slots
+
+
 BAD = [
     ({"steps": 0}, EdgewiseError, "steps must be at least 1"),
     ({"steps": -3}, EdgewiseError, "steps must be at least 1"),

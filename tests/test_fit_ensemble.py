@@ -8,6 +8,8 @@ from flax import nnx
 
 import edgewise as ew
 from edgewise.errors import EdgewiseError, ShapeError
+from edgewise.training import members
+from model_checks import compiled
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (24, 2)).astype(np.float32)
@@ -33,6 +35,15 @@ def test_members_are_trained_as_fit_trains_them_alone():
         np.testing.assert_allclose(together.validation[index], alone.history.validation, rtol=1e-4)
         np.testing.assert_allclose(together.model(index)(X), model(X), rtol=1e-3, atol=1e-4)
     assert together.best == int(np.argmin(together.validation[:, -1]))
+
+
+def test_ensembles_of_a_kind_are_compiled_once():
+    go = lambda seeds, steps: ew.fit_ensemble(make, (X, Y), seeds=seeds, optimizer="adam:1.3e-2", steps=steps)
+    first, before = go([1, 2], 30), compiled(members._advance)
+    other, again = go([4, 5], 50), go([1, 2], 50)
+    assert compiled(members._advance) == before
+    np.testing.assert_array_equal(again.loss[:, :30], first.loss)
+    assert other.loss.shape == (2, 50)
 
 
 def test_mini_batches_are_those_of_fit():

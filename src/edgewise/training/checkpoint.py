@@ -26,7 +26,7 @@ from edgewise.training.checkpoint_npz import CheckpointError
 __all__ = ["Checkpoint", "CheckpointError", "json_ready", "leaf_names", "read_header"]
 
 _BACKENDS: dict[str, ModuleType] = {"npz": checkpoint_npz, "orbax": checkpoint_orbax}
-_FORMAT, _VERSION = "edgewise checkpoint", 1
+_FORMAT, _VERSION = "edgewise checkpoint", 2
 _OURS = ("format", "format_version", "libraries", "leaves")
 
 

@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.training.loop import Program
 from edgewise.training.losses import LOSSES
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
@@ -96,12 +97,7 @@ def train_ensemble(
     run = Members(models, {"arrays": train}, train[0].shape[0], epochs, **options)
     interrupted = run.train(on_progress)
 
-    def tested(state, data):
-        x, y = data
-        predicted = run.program.model(run.program.packing.unpacked(state["params"]), state["rest"])(x)
-        return run.program.objective.loss.score(predicted, y), predicted
-
-    score, predictions = (np.asarray(part)[: run.count] for part in run.evaluate(tested, test))
+    score, predictions = (np.asarray(part)[: run.count] for part in run.evaluate(_tested, test))
     state = run.arrays()
     return EnsembleResult(
         epochs=state["recorded"],
@@ -115,3 +111,10 @@ def train_ensemble(
         compile_seconds=run.compile_seconds,
         params=state["params"],
     )
+
+
+def _tested(program: Program, state: Any, data: Any) -> tuple[Any, Any]:
+    """Score and predictions of a member on (X, y)."""
+    x, y = data
+    predicted = program.model(program.packing.unpacked(state["params"]), state["rest"])(x)
+    return program.objective.loss.score(predicted, y), predicted

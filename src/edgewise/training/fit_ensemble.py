@@ -125,12 +125,12 @@ def fit_ensemble(
             with jax.enable_x64(jax.config.read("jax_enable_x64") or dtype == np.float64):
                 check = lambda arrays: objective.check(models[0], arrays)
                 source = InMemory(_checked(data, dtype, check), batch_size, seed=seed, mesh=None)
-                shared = source.data | {"steps": np.int32(steps)}
+                shared = source.data | {"every": np.int32(every), "steps": np.int32(steps)}
                 if validation is not None:
                     shared["validation"] = jax.device_put(_checked(validation, dtype, check))
                 run = Members(
                     models * len(group), shared, batch_size or source.rows, steps, scales=_scales(group, len(chosen)),
-                    mesh=mesh, dtype=dtype, objective=objective, optimizer=group[0], feed=source.feed, every=every,
+                    mesh=mesh, dtype=dtype, objective=objective, optimizer=group[0], feed=source.feed,
                     stride=-(-steps // _RECORDED), validates=validation is not None,
                 )  # fmt: skip
                 interrupted = run.train(display)

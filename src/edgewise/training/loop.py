@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,25 @@ from edgewise.training.objective import Objective
 from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer, without_last_step
 from edgewise.training.packing import AsTree, AsVector
 
-__all__ = ["Pace", "Program", "advance", "initial_state"]
+__all__ = ["Pace", "Program", "Room", "advance", "initial_state"]
 
+_ROOM = 1024  # for so many numbers there is room in the shortest run
 _SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C, callbacks and the progress bar may have to wait
 
 # for the products of optimizers: JAX's default on a GPU, TF32, has three digits
 _in_full_precision = partial(jax.default_matmul_precision, "highest")
+
+
+class Room(NamedTuple):
+    """How many losses, and how many looks at validation data, a run can record."""
+
+    losses: int
+    looks: int
+
+    @classmethod
+    def of(cls, steps: int, stride: int, every: int) -> Room:
+        """As many as there will be, or more: a power of two, so that one program serves runs of many lengths."""
+        return cls(*(max(_ROOM, 1 << (-(-steps // interval) - 1).bit_length()) for interval in (stride, every)))
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,6 @@ class Program:
         feed: how a step gets its batch.
         monitors: see ``monitors.py``.
         stride: steps between recorded losses.
-        every: steps between looks at the validation data and by the monitors.
         validates: whether there are validation data.
         halts: whether the loop ends when there is nothing left to do; an ensemble goes on for the other members.
     """
@@ -49,28 +61,27 @@ class Program:
     feed: Feed = field(default_factory=Full)
     monitors: tuple[Monitor, ...] = ()
     stride: int = 1
-    every: int = 1
     validates: bool = False
     halts: bool = True
 
-    def init(self, params: Any, rest: Any, steps: int) -> dict[str, Any]:
+    def init(self, params: Any, rest: Any, room: Room) -> dict[str, Any]:
         """The state of a run before its first step, ``params`` packed.
 
         ``before`` are the parameters before the latest update: those to go back to if it led to no finite loss.
-        ``loss`` is ``[ceil(steps / stride)]``; ``validation`` and ``score`` are ``[ceil(steps / every)]``; what is not
-        recorded yet is NaN.  ``halted`` and ``stopped`` are the step at which a loss or gradient was not finite, and
-        at which a monitor ended the run; -1 for never.
+        ``loss``, ``validation`` and ``score`` are ``[room]``; what is not recorded yet is NaN.  ``halted`` and
+        ``stopped`` are the step at which a loss or gradient was not finite, and at which a monitor ended the run; -1
+        for never.
         """
         dtype = jax.tree.leaves(params)[0].dtype
-        recorded = lambda interval: jnp.full(-(-steps // interval), jnp.nan, dtype)
+        recorded = lambda count: jnp.full(count, jnp.nan, dtype)
         state = {"params": params, "rest": rest, "opt": self.optimizer.transform.init(params)}
         if self.halts:
             state["before"] = params
-        state |= {"scale": jnp.ones((), dtype), "halted": jnp.int32(-1), "loss": recorded(self.stride)}
+        state |= {"scale": jnp.ones((), dtype), "halted": jnp.int32(-1), "loss": recorded(room.losses)}
         if self.validates:
-            state["validation"] = recorded(self.every)
+            state["validation"] = recorded(room.looks)
         if self.validates and self.score_name:
-            state["score"] = recorded(self.every)
+            state["score"] = recorded(room.looks)
         if self.monitors:
             state |= {"stopped": jnp.int32(-1), "monitors": tuple(watch.init(params) for watch in self.monitors)}
             state |= {"mean": jnp.zeros((2,), dtype)}
@@ -78,6 +89,9 @@ class Program:
 
     def advance(self, state: dict[str, Any], data: Any, start: Array, stop: Array) -> dict[str, Any]:
         """Steps ``start`` to ``stop``, or fewer where ``halts``.
+
+        ``data`` are those of the feed; with validation or monitors also "validation", "every", the steps between two
+        looks, and "steps", after the last of which there is one too.
 
         A loop that halts has made the update of that step, too, which is of no use: to keep every number that could be
         needed again would cost each step a tenth of its time.  The steps before it, from ``state``, give what it was.
@@ -146,7 +160,7 @@ class Program:
             return new
         if self.monitors:
             new["mean"] = state["mean"] + jnp.stack([loss, jnp.ones_like(loss)])
-        due = ((step + 1) % self.every == 0) | (step + 1 == data["steps"])
+        due = ((step + 1) % data["every"] == 0) | (step + 1 == data["steps"])
         return lax.cond(due, lambda: self._looked(step, new, data), lambda: new)
 
     def _recorded(self, losses, step, loss):
@@ -198,7 +212,7 @@ class Program:
 
     def _looked(self, step, state, data):
         """Validate, then let every monitor look."""
-        state, slot, value = dict(state), step // self.every, jnp.asarray(jnp.nan)
+        state, slot, value = dict(state), step // data["every"], jnp.asarray(jnp.nan)
         if self.validates:
             value, score = self.evaluate(state, data["validation"])
             state["validation"] = _put(state["validation"], slot, value)
@@ -228,9 +242,9 @@ def _finite(tree: Any) -> Array:
 
 
 @partial(jax.jit, static_argnums=(0, 3))
-def initial_state(program: Program, params: Any, rest: Any, steps: int) -> dict[str, Any]:
+def initial_state(program: Program, params: Any, rest: Any, room: Room) -> dict[str, Any]:
     """``program.init``, compiled."""
-    return program.init(params, rest, steps)
+    return program.init(params, rest, room)
 
 
 @partial(CompiledBySize, static_argnums=0, donate_argnums=5, keep_unused=True)

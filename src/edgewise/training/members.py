@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from edgewise._compilation import CompiledBySize, compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.interrupt import Interrupt
-from edgewise.training.loop import Pace, Program
+from edgewise.training.loop import Pace, Program, Room
 from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
@@ -58,34 +59,33 @@ class Members:
         split = [nnx.split(model, nnx.Param, ...) for model in models]
         packing = packing_of(split[0][1], options["optimizer"])
         self.program = Program(split[0][0], packing=packing, halts=False, **options)
-        self.count, self.done, self.steps, self.data, self.mesh = len(split), 0, steps, data, mesh
+        self.count, self.done, self.steps, self.data = len(split), 0, steps, data
         self.compile_seconds = 0.0
         devices = 1 if mesh is None else mesh.size
         platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-        self.group = _group_size(split[0][1], samples, -(-self.count // devices), platform)
-        padding = -self.count % (self.group * devices)
+        self.spread = _Spread(_group_size(split[0][1], samples, -(-self.count // devices), platform), mesh)
+        padding = -self.count % (self.spread.group * devices)
         split += split[:1] * padding
         params = _stack([packing.packed(_cast(params, dtype)) for _, params, _ in split])
-        init = jax.vmap(partial(self.program.init, steps=steps))
-        self.state = jax.jit(init)(params, _stack([_cast(rest, dtype) for *_, rest in split]))
+        room = Room.of(steps, self.program.stride, int(data.get("every", steps)))
+        self.state = _initial(self.program, params, _stack([_cast(rest, dtype) for *_, rest in split]), room)
         if scales is not None:
             scales = np.concatenate([scales, np.ones(padding)])
             self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
         if mesh is not None:
             self.state = place(self.state, mesh, split=True)
         if self.program.optimizer.remembers:
-            self.state = self._once(self.program.begun, data)
-        self._advance = CompiledBySize(self._over_members(self.program.advance))
+            self.state = self._once(Program.begun, data)
 
     def train(self, on_progress: Callable[[Progress], None] | None) -> bool:
         """Advance to the last step; whether Ctrl-C came first."""
-        pace = Pace()
-        if spans_processes(self.mesh) and jax.process_index():
+        pace, mesh = Pace(), self.spread.mesh
+        if spans_processes(mesh) and jax.process_index():
             on_progress = None  # one run has one progress bar
         with Interrupt() as interrupt:
             try:
                 while self.done < self.steps:
-                    length, ends, _ = agreed(self.mesh, self.done, pace.length, interrupt.requested)
+                    length, ends, _ = agreed(mesh, self.done, pace.length, interrupt.requested)
                     if ends:
                         break
                     begin, before = time.perf_counter(), self.done
@@ -98,7 +98,7 @@ class Members:
                         on_progress(Progress(self.done, self.steps, losses, rate * self.count, left / rate))
             except KeyboardInterrupt:
                 if self.done < self.steps:
-                    agreed(self.mesh, self.done, 0, ends=True)  # the other processes wait for this one: they end too
+                    agreed(mesh, self.done, 0, ends=True)  # the other processes wait for this one: they end too
                 if not self.done:
                     raise
                 return True
@@ -106,13 +106,13 @@ class Members:
 
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to step ``stop``; the latest recorded losses ``[members]``."""
-        state = self._advance(self.state, self.data, (np.int32(self.done), np.int32(stop)))
+        state = _advance(self.program, self.spread, self.state, self.data, np.int32(self.done), np.int32(stop))
         losses = on_host(state["loss"])[: self.count, (stop - 1) // self.program.stride]
         self.state, self.done = state, stop
         return losses
 
-    def evaluate(self, function: Callable[[Any, Any], Any], data: Any) -> Any:
-        """``function`` of every member's state and the data, once; in NumPy."""
+    def evaluate(self, function: Callable[[Program, Any, Any], Any], data: Any) -> Any:
+        """``function`` of the program, every member's state and the data, once; in NumPy."""
         return on_host(self._once(function, data))
 
     def arrays(self) -> dict[str, Any]:
@@ -124,26 +124,49 @@ class Members:
         return state | {"recorded": recorded, "params": self.program.packing.unpacked(state["params"])}
 
     def _once(self, function, data):
-        return compiled_for_few_runs(self._over_members(function))(self.state, data, ())
+        once = compiled_for_few_runs(_once, static_argnums=(0, 1, 2))
+        return once(function, self.program, self.spread, self.state, data)
 
-    def _over_members(self, function):
-        """``function`` of one member's state, of shared data and arguments, over all: devices, groups, vmap."""
 
-        def over_groups(state, data, arguments):
-            one = lambda member: function(member, data, *arguments)
+@dataclass(frozen=True)
+class _Spread:
+    """Where the members are computed: split over the devices of a mesh, there in groups, a group under vmap."""
+
+    group: int
+    mesh: Mesh | None
+
+    def over(self, one: Callable, state: Any, data: Any) -> Any:
+        """``one`` of every member's state and of the data that all share."""
+
+        def over_groups(state, data):
             if jax.tree.leaves(state)[0].shape[0] == 1:  # a single member needs neither loop nor vmap: half the tracing
-                alone = one(jax.tree.map(lambda leaf: leaf[0], state))
+                alone = one(jax.tree.map(lambda leaf: leaf[0], state), data)
                 return jax.tree.map(lambda leaf: leaf[None], alone)
             grouped = jax.tree.map(lambda leaf: leaf.reshape(-1, self.group, *leaf.shape[1:]), state)
-            members = jax.lax.map(jax.vmap(one), grouped)
+            members = jax.lax.map(jax.vmap(lambda member: one(member, data)), grouped)
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), members)
 
         if self.mesh is None:
-            return over_groups
+            return over_groups(state, data)
         split, shared = PartitionSpec(self.mesh.axis_names[0]), PartitionSpec()
-        return jax.shard_map(
-            over_groups, mesh=self.mesh, in_specs=(split, shared, shared), out_specs=split, check_vma=False
+        return jax.shard_map(over_groups, mesh=self.mesh, in_specs=(split, shared), out_specs=split, check_vma=False)(
+            state, data
         )
+
+
+# functions of the module, not of an object: what one ensemble compiles serves every other one of its kind
+@partial(jax.jit, static_argnums=(0, 3))
+def _initial(program: Program, params: Any, rest: Any, room: Room) -> Any:
+    return jax.vmap(partial(program.init, room=room))(params, rest)
+
+
+@partial(CompiledBySize, static_argnums=(0, 1))
+def _advance(program: Program, spread: _Spread, state: Any, data: Any, start: Any, stop: Any) -> Any:
+    return spread.over(lambda member, shared: program.advance(member, *shared), state, (data, start, stop))
+
+
+def _once(function: Callable, program: Program, spread: _Spread, state: Any, data: Any) -> Any:
+    return spread.over(partial(function, program), state, data)
 
 
 def check_alike(models: Sequence[nnx.Module], names: Sequence[str]) -> None:

@@ -23,7 +23,7 @@ from edgewise.training.checkpoint import Checkpoint, CheckpointError
 from edgewise.training.diagnosis import NonFiniteError, explain
 from edgewise.training.history import History
 from edgewise.training.interrupt import Interrupt
-from edgewise.training.loop import Pace, Program, advance, initial_state
+from edgewise.training.loop import Pace, Program, Room, advance, initial_state
 from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
 from edgewise.training.optim import Optimizer
@@ -117,14 +117,14 @@ class Run:
     @property
     def history(self) -> History:
         """What has been recorded so far."""
-        looks = -(-self.step // self._program.every) if self.step == self.steps else self.step // self._program.every
+        looks = -(-self.step // self._every) if self.step == self.steps else self.step // self._every
         recorded = np.arange(0, self.step, self._program.stride)
         validated = self._validation is not None
         values = lambda name: np.asarray(self.state[name])[:looks] if validated else np.empty(0)
         return History(
             steps=recorded,
             loss=np.asarray(self.state["loss"])[: len(recorded)],
-            validation_steps=np.minimum((np.arange(looks if validated else 0) + 1) * self._program.every, self.steps),
+            validation_steps=np.minimum((np.arange(looks if validated else 0) + 1) * self._every, self.steps),
             validation=values("validation"),
             score=values("score") if self._program.score_name else np.empty(0),
             score_name=self._program.score_name if validated else "",
@@ -240,7 +240,7 @@ class Run:
         if limit == self.step:
             self.reason = "the data ran out"
             return
-        data = data | {"steps": np.int32(self.steps), "validation": self._validation}
+        data = data | {"validation": self._validation, "every": np.int32(self._every), "steps": np.int32(self.steps)}
         stop = min(stop, limit or stop)
         program, begin, halted = self._program, np.int32(self.step), -1
         new = advance(program, self.state, data, begin, np.int32(stop), self._spare)
@@ -307,7 +307,6 @@ class Run:
             feed=self._source.feed,
             monitors=self._monitors + self._phases.plateau,
             stride=self._stride,
-            every=self._every,
             validates=self._validation is not None,
         )
 
@@ -318,7 +317,8 @@ class Run:
 
     def _initial(self, steps: int) -> dict[str, Any]:
         params = self._program.packing.packed(self._params)
-        return self._placed(initial_state(self._program, params, self._rest, steps))
+        room = Room.of(steps, self._stride, self._every)
+        return self._placed(initial_state(self._program, params, self._rest, room))
 
     def _placed(self, state: Any) -> Any:
         return state if self._mesh is None else place(state, self._mesh, split=False)
