@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
@@ -65,9 +65,24 @@ def layer_of(layer: Any, modes: np.ndarray) -> np.ndarray:
 # --- programs ----------------------------------------------------------------------------------------------------
 
 
-def compiled(function):
-    """How many programs a ``CompiledBySize`` has compiled, of both kinds."""
-    return function.divided._cache_size() + function.undivided._cache_size()
+class Compilations:
+    """Within it, how many programs are compiled."""
+
+    _seen: ClassVar[list[int]] = []
+
+    def __enter__(self):
+        if not self._seen:  # a listener stays for ever
+            jax.monitoring.register_event_duration_secs_listener(self._heard)
+            self._seen.append(0)
+        self._before = self._seen[0]
+        return self
+
+    def __exit__(self, *exception):
+        self.count = self._seen[0] - self._before
+
+    @classmethod
+    def _heard(cls, event: str, duration_secs: float, **kwargs: Any) -> None:
+        cls._seen[0] += event == "/jax/core/compile/backend_compile_duration"
 
 
 def dots(jaxpr):

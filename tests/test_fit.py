@@ -16,9 +16,10 @@ from flax import nnx
 
 import edgewise as ew
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
+from edgewise.refine import Steps
 from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop
 from edgewise.training.regularizers import EdgeL1
-from model_checks import compiled, dots
+from model_checks import Compilations, dots
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (32, 2)).astype(np.float32)
@@ -244,6 +245,56 @@ def test_early_stopping_gives_back_the_best(chunks):
     np.testing.assert_array_equal(found[0], found[2])
 
 
+def test_the_best_model_comes_with_its_statistics():
+    model, stopping = Normalized(nnx.Rngs(0)), EarlyStopping(patience=500)
+    options = {"validation": (X * 2, Y), "validate_every": 1, "optimizer": "adam:1e-1", "callbacks": [stopping]}
+    validation = ew.fit(model, (X, Y), steps=120, **options).history.validation
+    model.eval()
+    assert validation.argmin() < 119
+    assert mse(model, X * 2, Y) == pytest.approx(validation.min(), rel=1e-5)
+
+
+def test_early_stopping_knows_the_best_of_earlier_phases():
+    options = {"validation": FRESH, "validate_every": 1, "callbacks": [EarlyStopping(patience=500)]}
+    model, phases = new(), [Steps(60, patience=3), Steps(10)]
+    history = ew.fit(model, (X, Y), optimizer="sgd:7e-1", schedule=phases, **options).history
+    assert history.validation.argmin() < len(history.validation) - 10
+    assert mse(model, *FRESH) == pytest.approx(history.validation.min(), rel=1e-5)
+
+
+def test_statistics_of_batches_do_not_go_with_methods_of_few_steps():
+    for optimizer in ("lm", "lbfgs"):
+        with pytest.raises(EdgewiseError, match=r"BatchNorm[^\0]*model\.eval\(\)"):
+            ew.fit(Normalized(nnx.Rngs(0)), (X, Y), steps=2, optimizer=optimizer)
+    model = Normalized(nnx.Rngs(0))
+    model.eval()
+    assert np.ptp(ew.fit(model, (X, Y), steps=5, optimizer="lm").history.loss) > 0
+
+
+class Centred(nnx.Module):
+    """Its samples know of each other."""
+
+    def __init__(self, rngs):
+        self.first, self.last = nnx.Linear(2, 4, rngs=rngs), nnx.Linear(4, 1, rngs=rngs)
+
+    def __call__(self, x):
+        hidden = self.first(x)
+        return self.last(jnp.tanh(hidden - hidden.mean(axis=0)))
+
+
+def test_samples_that_depend_on_each_other_are_not_taken_one_by_one():
+    found = [
+        ew.fit(Centred(nnx.Rngs(0)), (X, Y), steps=12, optimizer=optimizer).history.loss
+        for optimizer in ("lm", "lm,jacobian=forward")
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-6)
+    assert found[0][0] == pytest.approx(mse(Centred(nnx.Rngs(0)), X, Y), rel=1e-5)
+    together = ew.fit_ensemble(lambda seed: Centred(nnx.Rngs(seed)), (X, Y), seeds=1, steps=12, optimizer="lm")
+    np.testing.assert_allclose(together.loss[0], found[0], rtol=1e-4)
+    with pytest.raises(EdgewiseError, match="needs the residuals of single samples"):
+        ew.fit(Centred(nnx.Rngs(0)), (X, Y), steps=2, optimizer="lm,jacobian=rows")
+
+
 def test_early_stopping_without_validation_watches_the_training_loss():
     result = ew.fit(
         new(), (X, Y), steps=400, optimizer="sgd:1e-12", validate_every=2, callbacks=[EarlyStopping(2, 1e-6)]
@@ -346,16 +397,50 @@ def test_ctrl_c_gives_what_is_finished():
     assert mse(model, X, Y) < mse(new(), X, Y)
 
 
+def test_ctrl_c_does_not_wait_for_a_slow_stream():
+    def batches():
+        for pause in (0, 0, 60):
+            time.sleep(pause)
+            yield X[:16], Y[:16]
+
+    press = threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        ew.fit(new(), (X[:16], Y[:16]), steps=2)  # compiled before
+        press.start()
+        begin = time.perf_counter()
+        result = ew.fit(new(), batches(), steps=50)
+    finally:
+        press.join()
+        signal.signal(signal.SIGINT, before)
+    assert result.reason == "interrupted"
+    assert time.perf_counter() - begin < 20
+
+
+def test_a_slow_stream_trains_with_what_has_come():
+    def batches():
+        while True:
+            time.sleep(0.02)
+            taken.append(0)
+            yield X[:16], Y[:16]
+
+    taken: list[int] = []
+    ew.fit(new(), batches(), steps=3)
+    assert len(taken) < 150  # a whole window has 256
+
+
+class Normalized(nnx.Module):
+    def __init__(self, rngs):
+        self.norm = nnx.BatchNorm(2, rngs=rngs)
+        self.drop = nnx.Dropout(0.5, rngs=rngs)
+        self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
+
+    def __call__(self, x):
+        return self.layer(self.drop(self.norm(x)))
+
+
 def test_what_is_not_trained_is_carried_too():
-    class Normalized(nnx.Module):
-        def __init__(self, rngs):
-            self.norm = nnx.BatchNorm(2, rngs=rngs)
-            self.drop = nnx.Dropout(0.5, rngs=rngs)
-            self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
-
-        def __call__(self, x):
-            return self.layer(self.drop(self.norm(x)))
-
     model = Normalized(nnx.Rngs(0))
     result = ew.fit(model, (X + 3, Y), steps=50, validation=(X + 3, Y), optimizer="adam:1e-2")
     np.testing.assert_allclose(model.norm.mean[...], (X + 3).mean(axis=0) * (1 - 0.99**50), rtol=1e-4)
@@ -377,6 +462,24 @@ def test_a_loss_that_is_not_finite_stops_with_the_last_finite_state(optimizer):
     good = error.result.step - 1
     ew.fit(reference, (X, Y), steps=good, optimizer=optimizer)
     np.testing.assert_array_equal(parameters(model), parameters(reference))
+
+
+def test_the_last_update_is_looked_at_too(tmp_path):
+    model, path = new(), tmp_path / "run.npz"
+    with pytest.raises(NonFiniteError, match=r"not finite at step 1\.[^\0]*the largest parameter is inf"):
+        ew.fit(model, (X, 10 * Y), steps=1, optimizer="sgd:1e38", checkpoint=path)
+    np.testing.assert_array_equal(parameters(model), parameters(new()))
+    assert np.isfinite(ew.fit(model, (X, 10 * Y), steps=1, optimizer="sgd:1e38", on_nonfinite="restore").model(X)).all()
+    gone = ew.fit_ensemble(new, (X, 10 * Y), seeds=2, steps=1, optimizer="sgd:1e38")
+    assert gone.diverged_at.tolist() == [1, 1]
+
+
+def test_what_is_not_finite_is_reported_whatever_jax_looks_for():
+    with jax.debug_nans(True), jax.debug_infs(True):
+        ew.fit(new(), (X, Y), steps=5, validation=FRESH, callbacks=[EarlyStopping()])
+        ew.fit_ensemble(new, (X, Y), seeds=2, steps=5)
+        with pytest.raises(NonFiniteError, match="not finite at step"):
+            ew.fit(new(), (X, Y), steps=5, optimizer="sgd:1e30")
 
 
 def test_a_gradient_that_is_not_finite_stops_there_whatever_the_chunk():
@@ -419,6 +522,23 @@ def test_parameters_may_be_narrower_than_the_loss(dtype):
         assert np.isfinite(result.history.validation).all()
 
 
+WEIGHTED = {
+    "monitor": {"optimizer": "adam", "callbacks": [EarlyStopping()]},
+    "validation": {"optimizer": "adam", "validation": FRESH},
+    "lbfgs": {"optimizer": "lbfgs", "dtype": "float32"},
+    "ssbroyden": {"optimizer": "ssbroyden", "dtype": "float32"},
+    "lm": {"optimizer": "lm", "dtype": "float32"},
+}
+
+
+@pytest.mark.parametrize("options", WEIGHTED.values(), ids=WEIGHTED)
+def test_weights_may_be_of_another_type_than_the_parameters(options):
+    weighted = (X, Y, np.ones(len(X), int))
+    with jax.enable_x64(True):  # where whole numbers become float64
+        found = ew.fit(new(param_dtype=jnp.float32), weighted, steps=4, **options).history.loss
+    np.testing.assert_allclose(found, ew.fit(new(), (X, Y), steps=4, **options).history.loss, rtol=1e-2)
+
+
 def test_gradients_whose_sum_is_beyond_the_largest_number_are_finite():
     def loss(model, batch):
         return 3e37 * sum(jnp.sum(leaf) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
@@ -448,18 +568,20 @@ def test_the_layer_that_overflows_is_named():
 
 def test_equal_programs_are_compiled_once():
     ew.fit(new(), (X, Y), steps=40, optimizer="adam:1e-2")
-    before = compiled(loop.advance)
-    for seed in (1, 2):
-        ew.fit(new(seed), (X + 0.1, Y), steps=40, optimizer="adam:1e-2")
-    assert compiled(loop.advance) == before
+    models = [new(seed) for seed in (1, 2)]
+    with Compilations() as new_ones:
+        for model in models:
+            ew.fit(model, (X + 0.1, Y), steps=40, optimizer="adam:1e-2")
+    assert new_ones.count == 0
 
 
 @pytest.mark.parametrize("more", [{}, {"validation": (X[:8], Y[:8])}])
 def test_runs_of_other_lengths_take_the_same_program(more):
     run = lambda steps: ew.fit(new(), (X, Y), steps=steps, optimizer="adam:1.1e-2", **more).history
-    first, before, lengths = run(40), compiled(loop.advance), (300, 25)
-    found = [first, *map(run, lengths)]
-    assert compiled(loop.advance) == before
+    first, lengths = run(40), (300, 25)
+    with Compilations() as new_ones:
+        found = [first, *map(run, lengths)]
+    assert new_ones.count == 0
     for history, steps in zip(found, (40, *lengths), strict=True):
         assert history.loss.shape == history.steps.shape == (steps,)
         assert np.isfinite(history.loss).all()

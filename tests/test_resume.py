@@ -22,6 +22,7 @@ import edgewise as ew
 from edgewise.errors import EdgewiseError
 from edgewise.training import Callback, Checkpoint, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop
 from edgewise.training.checkpoint import CheckpointError, leaf_names, read_header
+from edgewise.training.loggers import CSVLogger
 from edgewise.training.optim import OPTIMIZERS
 from edgewise.training.regularizers import EdgeL1
 
@@ -49,6 +50,13 @@ class Noisy(nnx.Module):
 
 def noisy(seed=0):
     return Noisy(nnx.Rngs(seed))
+
+
+def settled(seed=0):
+    """One whose statistics stay."""
+    model = noisy(seed)
+    model.norm.use_running_average = True
+    return model
 
 
 def cubes(model, batch):
@@ -146,7 +154,7 @@ CASES = {name: Case({"optimizer": name}) for name in OPTIMIZERS} | {
     ),
     "function as loss": Case({"optimizer": "adam:1e-2", "loss": cubes}),
     "what is not trained": Case({"optimizer": "adam:1e-2", "batch_size": 8, "validation": FRESH}, make=noisy),
-    "what is not trained, second order": Case({"optimizer": "lbfgs", "validation": FRESH}, make=noisy),
+    "what is not trained, second order": Case({"optimizer": "lbfgs", "validation": FRESH}, make=settled),
     "halved rates": Case({"optimizer": "sgd:20.0", "on_nonfinite": "restore"}, steps=40),
 }
 
@@ -244,6 +252,7 @@ OTHERS = {
     "seed": ({"seed": 1}, "seed=0, this one has 1"),
     "batches": ({"batch_size": 8}, "batch_size=None, this one has 8"),
     "data": ({"data": (X[:30], Y[:30])}, "samples=32, this one has 30"),
+    "values": ({"data": (X + 1, Y)}, "data='of checksum [0-9a-f]{8}', this one has 'of checksum"),
     "precision": ({"dtype": "float64"}, "dtype='float32'"),
     "looks": ({"validate_every": 3}, "validate_every=1, this one has 3"),
     "monitors": ({"callbacks": [EarlyStopping()]}, "monitors="),
@@ -266,6 +275,16 @@ def test_another_run_is_refused_and_nothing_is_touched(tmp_path_factory, given, 
         run(folder, **({"model": model, "resume": True} | given))
     assert_same_tree(nnx.state(model), before)
     assert (folder / "run.npz").read_bytes() == file
+
+
+def test_a_run_that_did_not_begin_leaves_the_file_alone(tmp_path):
+    run(tmp_path)
+    file, foreign = (tmp_path / "run.npz").read_bytes(), tmp_path / "log.csv"
+    foreign.write_text("a,b\n1,2\n")
+    for resume in (False, True):
+        with pytest.raises(EdgewiseError, match=r"log\.csv' is not a log"):
+            run(tmp_path, steps=9, callbacks=[CSVLogger(foreign)], resume=resume)
+        assert (tmp_path / "run.npz").read_bytes() == file
 
 
 @pytest.mark.parametrize("what", ["truncated", "text", "empty", "folder", "a model"])

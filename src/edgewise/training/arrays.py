@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -10,7 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-__all__ = ["cast_to", "deliver", "lengthened"]
+__all__ = ["cast_to", "computing", "deliver", "lengthened"]
+
+
+@contextmanager
+def computing(dtype: Any) -> Iterator[None]:
+    """The settings of JAX in which a run computes, whatever the user's are.
+
+    Its ``debug_nans`` and ``debug_infs`` are off: what is not recorded yet is NaN, and a loss that is not finite ends
+    the run in any case, with an error that says where it came from.
+    """
+    x64 = bool(jax.config.read("jax_enable_x64")) or dtype == np.float64
+    with jax.enable_x64(x64), jax.debug_nans(False), jax.debug_infs(False):
+        yield
 
 
 def deliver(model: nnx.Module, params: Any, rest: Any) -> None:

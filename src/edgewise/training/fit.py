@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from edgewise.errors import DataError, EdgewiseError, check_choice, check_count
+from edgewise.training.arrays import computing
 from edgewise.training.callbacks import Callback, Logging
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
 from edgewise.training.history import History
@@ -123,6 +124,7 @@ def fit(
     resolved = resolve_optimizer(optimizer, steps)
     objective = Objective(resolve_loss(loss), tuple(regularizers))
     check_method(resolved, objective, data, batch_size)
+    check_statistics(resolved, model)
     if resolved.full_batch and on_nonfinite == "restore":
         raise EdgewiseError(f"{resolved.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
     monitors, hooks = _sorted_callbacks(callbacks, resolved)
@@ -133,7 +135,7 @@ def fit(
     data, validation = held_out(data, validation, seed)
     kind = computing_dtype(model, resolved, dtype)
     outer = jax.config.read("jax_enable_x64")
-    with jax.enable_x64(outer or kind == np.float64), shown(progress) as display:
+    with computing(kind), shown(progress) as display:
         run = Run(
             model, data, objective, resolved,
             phases=phases, batch_size=batch_size, validation=validation, every=every, monitors=monitors, hooks=hooks,
@@ -201,6 +203,18 @@ def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_si
             f"{optimizer.spec} needs a sum of squares to minimize.",
             f"{objective} is none.",
             "use loss='mse', or training.LeastSquares(residuals), or another optimizer, say 'lbfgs'.",
+        )
+
+
+def check_statistics(optimizer: Optimizer, model: nnx.Module) -> None:
+    """Raise ``EdgewiseError`` where the optimizer would leave running statistics of batches as they are."""
+    norms = (part for _, part in nnx.iter_modules(model) if isinstance(part, nnx.BatchNorm))
+    averaging = any(not part.use_running_average for part in norms)
+    if optimizer.full_batch and averaging:
+        raise EdgewiseError(
+            f"{optimizer.spec} does not go with BatchNorm, whose statistics are averaged over many steps.",
+            "it takes few steps and evaluates the loss several times in each: predictions would use other statistics.",
+            "use nnx.LayerNorm, or a first-order optimizer, say 'adam:1e-3', or fix the statistics by model.eval().",
         )
 
 

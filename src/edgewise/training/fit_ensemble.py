@@ -13,11 +13,11 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from edgewise.errors import EdgewiseError, check_count
-from edgewise.training.arrays import deliver
-from edgewise.training.fit import check_method, computing_dtype, held_out, looks_every
+from edgewise.training.arrays import computing, deliver
+from edgewise.training.fit import check_method, check_statistics, computing_dtype, held_out, looks_every
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
-from edgewise.training.optim import Optimizer, resolve_optimizer
+from edgewise.training.optim import LevenbergMarquardt, Optimizer, resolve_optimizer
 from edgewise.training.processes import plain_mesh
 from edgewise.training.progress import Progress, shown
 from edgewise.training.sources import InMemory, as_numbers
@@ -121,16 +121,20 @@ def fit_ensemble(
     with shown(progress) as display:
         for group in _alike_but_for_the_rate(resolved):
             check_method(group[0], objective, data, batch_size)
+            check_statistics(group[0], models[0])
             dtype = computing_dtype(models[0], group[0], None)
-            with jax.enable_x64(jax.config.read("jax_enable_x64") or dtype == np.float64):
+            with computing(dtype):
                 check = lambda arrays: objective.check(models[0], arrays)
                 source = InMemory(_checked(data, dtype, check), batch_size, seed=seed, mesh=None)
+                wanted = (
+                    objective.of(models[0], data) if isinstance(group[0].transform, LevenbergMarquardt) else objective
+                )
                 shared = source.data | {"every": np.int32(every), "steps": np.int32(steps)}
                 if validation is not None:
                     shared["validation"] = jax.device_put(_checked(validation, dtype, check))
                 run = Members(
                     models * len(group), shared, batch_size or source.rows, steps, scales=_scales(group, len(chosen)),
-                    mesh=mesh, dtype=dtype, objective=objective, optimizer=group[0], feed=source.feed,
+                    mesh=mesh, dtype=dtype, objective=wanted, optimizer=group[0], feed=source.feed,
                     stride=-(-steps // _RECORDED), validates=validation is not None,
                 )  # fmt: skip
                 interrupted = run.train(display)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -12,16 +12,17 @@ import optax
 from flax import nnx
 from jax import Array, lax
 
-from edgewise._compilation import CompiledBySize
+from edgewise._compilation import CompiledBySize, compiled_for_few_runs
 from edgewise.training.feeds import Feed, Full
 from edgewise.training.losses import MSE
 from edgewise.training.monitors import Monitor
 from edgewise.training.objective import Objective
-from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer, without_last_step
+from edgewise.training.optim import LeastSquaresProblem, LevenbergMarquardt, Optimizer, Rows, without_last_step
 from edgewise.training.packing import AsTree, AsVector
 
-__all__ = ["Pace", "Program", "Room", "advance", "initial_state"]
+__all__ = ["PROGRAMS", "Compiled", "Pace", "Program", "Room", "compiled"]
 
+PROGRAMS = 32  # that stay compiled
 _ROOM = 1024  # for so many numbers there is room in the shortest run
 _SECONDS_PER_CHUNK = 0.5  # how long Ctrl-C, callbacks and the progress bar may have to wait
 
@@ -83,7 +84,10 @@ class Program:
         if self.validates and self.score_name:
             state["score"] = recorded(room.looks)
         if self.monitors:
-            state |= {"stopped": jnp.int32(-1), "monitors": tuple(watch.init(params) for watch in self.monitors)}
+            state |= {
+                "stopped": jnp.int32(-1),
+                "monitors": tuple(watch.init((params, rest)) for watch in self.monitors),
+            }
             state |= {"mean": jnp.zeros((2,), dtype)}
         return state
 
@@ -120,7 +124,7 @@ class Program:
         return self._begun(state, data["arrays"])
 
     def _begun(self, state, batch):
-        loss_of = lambda params: self.objective(self.model(self.packing.unpacked(params), state["rest"]), batch)
+        loss_of = lambda params: self._loss(state, self.model(self.packing.unpacked(params), state["rest"]), batch)
         value, gradients = jax.value_and_grad(loss_of)(state["params"])
         opt = without_last_step(state["opt"], state["params"], gradients)
         return state | {"opt": optax.tree.set(opt, value=value, grad=gradients)}
@@ -133,12 +137,16 @@ class Program:
         """Loss, without regularizers, and score of the model on other data."""
         model = self.model(self.packing.unpacked(state["params"]), state["rest"])
         model.eval()
-        return self.objective.measured(model, data)
+        return jax.tree.map(partial(_as, state["loss"]), self.objective.measured(model, data))
 
     def model(self, params: Any, rest: Any) -> nnx.Module:
         """The model with these arrays."""
         # a copy: what a model keeps track of can be set only in the trace where its variables were made
         return nnx.merge(self.graphdef, params, rest, copy=True)
+
+    def _loss(self, state, model, batch):
+        """In the type of the parameters, whatever it was computed in: weights, say, may have another one."""
+        return _as(state["loss"], self.objective(model, batch))
 
     def _alive(self, state):
         alive = state["halted"] < 0
@@ -177,7 +185,7 @@ class Program:
 
         def value_of(params):
             model = self.model(self.packing.unpacked(params), state["rest"])
-            return self.objective(model, batch), nnx.split(model, nnx.Param, ...)[2]
+            return self._loss(state, model, batch), nnx.split(model, nnx.Param, ...)[2]
 
         if isinstance(transform, LevenbergMarquardt):
             with _in_full_precision():
@@ -198,8 +206,10 @@ class Program:
 
     def _problem(self, state, batch):
         model_of = lambda params: self.model(self.packing.unpacked(params), state["rest"])
-        residuals = lambda params: self.objective.residuals(model_of(params), batch)
-        return LeastSquaresProblem(residuals, self.objective.rows(model_of, state["params"], batch))
+        residuals = lambda params: _as(params, self.objective.residuals(model_of(params), batch))
+        rows = self.objective.rows(model_of, state["params"], batch)
+        typed = lambda function: lambda params, sample: _as(params, function(params, sample))
+        return LeastSquaresProblem(residuals, tuple(Rows(typed(row), samples) for row, samples in rows))
 
     def _refreshed(self, step, state, batch):
         """With what the loss renews before this step; a method that takes over loss and gradient gets them anew."""
@@ -224,7 +234,7 @@ class Program:
             value = state["mean"][0] / state["mean"][1]
         alive, looked = self._alive(state), []
         for watch, seen in zip(self.monitors, state["monitors"], strict=True):
-            new, factor, stop = watch.look(seen, value, state["params"])
+            new, factor, stop = watch.look(seen, value, (state["params"], state["rest"]))
             looked.append(jax.tree.map(lambda new, old: jnp.where(alive, new, old), new, seen))
             state["scale"] = jnp.where(alive, state["scale"] * factor, state["scale"])
             state["stopped"] = jnp.where(alive & stop, step + 1, state["stopped"])
@@ -233,7 +243,12 @@ class Program:
 
 def _put(values: Array, slot: Array, value: Array) -> Array:
     """``values`` ``[n]`` with another one in a slot."""
-    return lax.dynamic_update_index_in_dim(values, lax.convert_element_type(value, values.dtype), slot, axis=0)
+    return lax.dynamic_update_index_in_dim(values, value, slot, axis=0)
+
+
+def _as(like: Array, value: Any) -> Array:
+    """``value`` in the type of ``like``."""
+    return lax.convert_element_type(value, like.dtype)
 
 
 def _finite(tree: Any) -> Array:
@@ -241,18 +256,24 @@ def _finite(tree: Any) -> Array:
     return jnp.isfinite(sum(jnp.sum(0 * leaf) for leaf in jax.tree.leaves(tree)))
 
 
-@partial(jax.jit, static_argnums=(0, 3))
-def initial_state(program: Program, params: Any, rest: Any, room: Room) -> dict[str, Any]:
-    """``program.init``, compiled."""
-    return program.init(params, rest, room)
+class Compiled:
+    """The functions of a program, each compiled at its first call, and again for other shapes."""
+
+    def __init__(self, program: Program):
+        def advance(state: Any, data: Any, start: Any, stop: Any, spare: Any) -> dict[str, Any]:
+            """``program.advance`` into the buffers of ``spare``: ``state`` stays as it is, whatever happens."""
+            return program.advance(state, data, start, stop)
+
+        self.advance = CompiledBySize(advance, donate_argnums=4, keep_unused=True)
+        self.init = jax.jit(program.init, static_argnums=2)
+        self.begun = compiled_for_few_runs(program.begun)
+        self.batch = jax.jit(program.batch)
 
 
-@partial(CompiledBySize, static_argnums=0, donate_argnums=5, keep_unused=True)
-def advance(
-    program: Program, state: dict[str, Any], data: Any, start: Any, stop: Any, spare: dict[str, Any]
-) -> dict[str, Any]:
-    """``program.advance`` into the buffers of ``spare``: ``state`` stays as it is, whatever happens."""
-    return program.advance(state, data, start, stop)
+@lru_cache(maxsize=PROGRAMS)
+def compiled(program: Program) -> Compiled:
+    """The same for equal programs; of those used last, since each takes some megabytes."""
+    return Compiled(program)
 
 
 class Pace:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -17,7 +17,7 @@ from jax.sharding import Mesh, PartitionSpec
 from edgewise._compilation import CompiledBySize, compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.interrupt import Interrupt
-from edgewise.training.loop import Pace, Program, Room
+from edgewise.training.loop import PROGRAMS, Pace, Program, Room
 from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
@@ -64,18 +64,19 @@ class Members:
         devices = 1 if mesh is None else mesh.size
         platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
         self.spread = _Spread(_group_size(split[0][1], samples, -(-self.count // devices), platform), mesh)
+        self._compiled = _compiled(self.program, self.spread)
         padding = -self.count % (self.spread.group * devices)
         split += split[:1] * padding
         params = _stack([packing.packed(_cast(params, dtype)) for _, params, _ in split])
         room = Room.of(steps, self.program.stride, int(data.get("every", steps)))
-        self.state = _initial(self.program, params, _stack([_cast(rest, dtype) for *_, rest in split]), room)
+        self.state = self._compiled.init(params, _stack([_cast(rest, dtype) for *_, rest in split]), room)
         if scales is not None:
             scales = np.concatenate([scales, np.ones(padding)])
             self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
         if mesh is not None:
             self.state = place(self.state, mesh, split=True)
         if self.program.optimizer.remembers:
-            self.state = self._once(Program.begun, data)
+            self.state = self._compiled.once(Program.begun, self.state, data)
 
     def train(self, on_progress: Callable[[Progress], None] | None) -> bool:
         """Advance to the last step; whether Ctrl-C came first."""
@@ -106,26 +107,25 @@ class Members:
 
     def advance(self, stop: int) -> np.ndarray:
         """Train every member up to step ``stop``; the latest recorded losses ``[members]``."""
-        state = _advance(self.program, self.spread, self.state, self.data, np.int32(self.done), np.int32(stop))
+        state = self._compiled.advance(self.state, self.data, np.int32(self.done), np.int32(stop))
         losses = on_host(state["loss"])[: self.count, (stop - 1) // self.program.stride]
         self.state, self.done = state, stop
         return losses
 
     def evaluate(self, function: Callable[[Program, Any, Any], Any], data: Any) -> Any:
         """``function`` of the program, every member's state and the data, once; in NumPy."""
-        return on_host(self._once(function, data))
+        return on_host(self._compiled.once(function, self.state, data))
 
     def arrays(self) -> dict[str, Any]:
         """The state without the padding, in NumPy; losses are NaN from the step of divergence on."""
         state = jax.tree.map(lambda leaf: leaf[: self.count], on_host(self.state))
+        finite = [np.isfinite(leaf).reshape(self.count, -1).all(axis=1) for leaf in jax.tree.leaves(state["params"])]
+        last = (state["halted"] < 0) & ~np.all(finite, axis=0)  # by its last update, which no step follows
+        state["halted"] = np.where(last, self.done, state["halted"])
         diverged, recorded = state["halted"][:, None], np.arange(0, self.done, self.program.stride)
         loss = state["loss"][:, : len(recorded)]
         state["loss"] = np.where((diverged >= 0) & (recorded >= diverged), np.nan, loss)
         return state | {"recorded": recorded, "params": self.program.packing.unpacked(state["params"])}
-
-    def _once(self, function, data):
-        once = compiled_for_few_runs(_once, static_argnums=(0, 1, 2))
-        return once(function, self.program, self.spread, self.state, data)
 
 
 @dataclass(frozen=True)
@@ -154,19 +154,25 @@ class _Spread:
         )
 
 
-# functions of the module, not of an object: what one ensemble compiles serves every other one of its kind
-@partial(jax.jit, static_argnums=(0, 3))
-def _initial(program: Program, params: Any, rest: Any, room: Room) -> Any:
-    return jax.vmap(partial(program.init, room=room))(params, rest)
+class _Compiled:
+    """The functions of a program over all members, each compiled at its first call, and again for other shapes."""
+
+    def __init__(self, program: Program, spread: _Spread):
+        def advance(state: Any, data: Any, start: Any, stop: Any) -> Any:
+            return spread.over(lambda member, shared: program.advance(member, *shared), state, (data, start, stop))
+
+        def once(function: Callable, state: Any, data: Any) -> Any:
+            return spread.over(partial(function, program), state, data)
+
+        def init(params: Any, rest: Any, room: Room) -> Any:
+            return jax.vmap(partial(program.init, room=room))(params, rest)
+
+        self.advance = CompiledBySize(advance)
+        self.once = compiled_for_few_runs(once, static_argnums=0)
+        self.init = jax.jit(init, static_argnums=2)
 
 
-@partial(CompiledBySize, static_argnums=(0, 1))
-def _advance(program: Program, spread: _Spread, state: Any, data: Any, start: Any, stop: Any) -> Any:
-    return spread.over(lambda member, shared: program.advance(member, *shared), state, (data, start, stop))
-
-
-def _once(function: Callable, program: Program, spread: _Spread, state: Any, data: Any) -> Any:
-    return spread.over(partial(function, program), state, data)
+_compiled = lru_cache(maxsize=PROGRAMS)(_Compiled)  # the next ensemble of a kind compiles nothing
 
 
 def check_alike(models: Sequence[nnx.Module], names: Sequence[str]) -> None:

@@ -42,11 +42,11 @@ class Monitor(ABC):
         """Raise ``EdgewiseError`` where it does not go with the optimizer; it does by default."""
 
     @abstractmethod
-    def init(self, params: Any) -> dict[str, Any]:
-        """State before the first look."""
+    def init(self, arrays: Any) -> dict[str, Any]:
+        """State before the first look; ``arrays`` are (parameters, the other arrays of the model)."""
 
     @abstractmethod
-    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
+    def look(self, state: dict[str, Any], value: Array, arrays: Any) -> tuple[dict[str, Any], Array, Array]:
         """New state, factor of the learning rate from now on, and whether to stop."""
 
     def _counted(self, state: dict[str, Any], value: Array) -> tuple[Array, Array, Array]:
@@ -57,21 +57,21 @@ class Monitor(ABC):
 
 @dataclass(frozen=True)
 class EarlyStopping(Monitor):
-    """Stops when ``patience`` looks in a row bring no improvement, and gives back the parameters of the best one.
+    """Stops when ``patience`` looks in a row bring no improvement, and gives back the model of the best one.
 
-    The best parameters are given back too when training ends for another reason.
+    It is given back too when training ends for another reason.  A refinement begins the count anew.
     """
 
-    def init(self, params: Any) -> dict[str, Any]:
+    def init(self, arrays: Any) -> dict[str, Any]:
         """No best value yet."""
         # a copy: buffers given to the compiled loop must not appear twice
-        return {**_nothing_yet(params), "params": jax.tree.map(lambda leaf: leaf.copy(), params)}
+        return {**_nothing_yet(arrays), "arrays": jax.tree.map(jnp.copy, arrays)}
 
-    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
-        """Keep the parameters where they are the best so far."""
+    def look(self, state: dict[str, Any], value: Array, arrays: Any) -> tuple[dict[str, Any], Array, Array]:
+        """Keep the arrays where they are the best so far."""
         better, best, stale = self._counted(state, value)
-        kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state["params"])
-        return {"best": best, "stale": stale, "params": kept}, jnp.ones_like(best), stale >= self.patience
+        kept = jax.tree.map(lambda new, old: jnp.where(better, new, old), arrays, state["arrays"])
+        return {"best": best, "stale": stale, "arrays": kept}, jnp.ones_like(best), stale >= self.patience
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,11 @@ class ReduceOnPlateau(Monitor):
         if optimizer.full_batch:
             raise EdgewiseError(f"{optimizer.spec} has no learning rate to reduce.", do="leave ReduceOnPlateau out.")
 
-    def init(self, params: Any) -> dict[str, Any]:
+    def init(self, arrays: Any) -> dict[str, Any]:
         """No best value yet."""
-        return _nothing_yet(params)
+        return _nothing_yet(arrays)
 
-    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
+    def look(self, state: dict[str, Any], value: Array, arrays: Any) -> tuple[dict[str, Any], Array, Array]:
         """Reduce, and begin to count anew."""
         _, best, stale = self._counted(state, value)
         reduce = stale >= self.patience
@@ -106,16 +106,16 @@ class ReduceOnPlateau(Monitor):
 class Plateau(Monitor):
     """Ends a phase of a schedule where ``patience`` looks in a row bring no improvement."""
 
-    def init(self, params: Any) -> dict[str, Any]:
+    def init(self, arrays: Any) -> dict[str, Any]:
         """No best value yet."""
-        return {**_nothing_yet(params), "reached": jnp.zeros((), bool)}
+        return {**_nothing_yet(arrays), "reached": jnp.zeros((), bool)}
 
-    def look(self, state: dict[str, Any], value: Array, params: Any) -> tuple[dict[str, Any], Array, Array]:
+    def look(self, state: dict[str, Any], value: Array, arrays: Any) -> tuple[dict[str, Any], Array, Array]:
         """Count, and say when it is over."""
         _, best, stale = self._counted(state, value)
         reached = stale >= self.patience
         return {"best": best, "stale": stale, "reached": reached}, jnp.ones_like(best), reached
 
 
-def _nothing_yet(params: Any) -> dict[str, Any]:
-    return {"best": jnp.full((), jnp.inf, jax.tree.leaves(params)[0].dtype), "stale": jnp.int32(0)}
+def _nothing_yet(arrays: Any) -> dict[str, Any]:
+    return {"best": jnp.full((), jnp.inf, jax.tree.leaves(arrays)[0].dtype), "stale": jnp.int32(0)}

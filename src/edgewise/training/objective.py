@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,9 @@ from edgewise.training.losses import MSE, Loss, resolve_loss
 from edgewise.training.optim import Rows
 
 __all__ = ["LeastSquares", "Objective"]
+
+_FEW = 8  # samples among which one is looked at
+_EQUAL = 1e-4  # predictions that are, in share of the largest
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class Objective(CheckedKeywords):
             sum to it, goes with second-order methods; one with ``refresh(model, step)`` may change between steps what
             the model keeps for it (variables that are no ``nnx.Param``), and says in ``refreshed_every`` how often.
         regularizers: functions ``(model, batch) -> scalar``; those of ``regularizers.py`` look at ``batch[0]``.
+        coupled: whether predictions of a sample depend on the others, see :meth:`of`.
 
     Raises:
         EdgewiseError: for something that is no loss (see :func:`resolve_loss`) or no regularizer.
@@ -52,6 +56,7 @@ class Objective(CheckedKeywords):
 
     loss: Any
     regularizers: Any = ()
+    coupled: bool = field(default=False, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "loss", resolve_loss(self.loss))
@@ -100,7 +105,7 @@ class Objective(CheckedKeywords):
             model_of: parameters to the model.
             params: those at which samples and weights are looked up that the model keeps.
         """
-        if self.regularizers:
+        if self.regularizers or self.coupled:
             return ()
         if not isinstance(self.loss, MSE):
             return self.loss.rows(model_of, params, batch) if hasattr(self.loss, "rows") else ()
@@ -113,6 +118,19 @@ class Objective(CheckedKeywords):
             return root * self.residuals(model_of(params), (x[None], y[None]))
 
         return (Rows(row, (x, y, root)),)
+
+    def of(self, model: Any, batch: Any) -> Objective:
+        """The same for this model, ``coupled`` where its predictions are: by statistics of the batch, say.
+
+        Networks of this library are not; others are asked for a sample by itself and among others.
+        """
+        ours = all(type(part).__module__.startswith("edgewise.") for _, part in nnx.iter_modules(model))
+        if ours or not isinstance(self.loss, MSE):
+            return self
+        split, few = nnx.split(model), np.asarray(batch[0][:_FEW])
+        alone, among = (np.asarray(_predictions(*split, x))[0] for x in (few[:1], few))
+        scale = np.abs(among).max()
+        return replace(self, coupled=not np.allclose(alone, among, rtol=0, atol=_EQUAL * scale))
 
     @property
     def refreshes(self) -> bool:
@@ -201,7 +219,7 @@ def _shape_of(what: str, function: Callable[[Any, Any], Any], model: Any, batch:
 
 @partial(jax.jit, static_argnums=0)
 def _predictions(graphdef: Any, state: Any, x: Any) -> Any:
-    """Never run: its shapes are kept from one fit to the next, and tracing a model takes as long as many steps."""
+    """Mostly for its shapes, which are kept from one fit to the next: tracing a model takes as long as many steps."""
     return nnx.merge(graphdef, state)(x)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 import warnings
 from collections.abc import Callable
@@ -14,8 +13,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from edgewise._compilation import compiled_for_few_runs
-from edgewise.errors import EdgewiseError, check_count
+from edgewise.errors import check_count
 from edgewise.refine import Refine, Refined
 from edgewise.training.arrays import cast_to, deliver, lengthened
 from edgewise.training.callbacks import Callback, Logging
@@ -23,14 +21,15 @@ from edgewise.training.checkpoint import Checkpoint, CheckpointError
 from edgewise.training.diagnosis import NonFiniteError, explain
 from edgewise.training.history import History
 from edgewise.training.interrupt import Interrupt
-from edgewise.training.loop import Pace, Program, Room, advance, initial_state
+from edgewise.training.loop import Pace, Program, Room, compiled
 from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
-from edgewise.training.optim import Optimizer
+from edgewise.training.optim import LevenbergMarquardt, Optimizer
 from edgewise.training.packing import packing_of
 from edgewise.training.phases import Phases, bases_of, carried_optimizer, grid_data, reshape_to
 from edgewise.training.processes import agreed, on_host, plain_mesh, spans_processes, wait
 from edgewise.training.progress import Progress
+from edgewise.training.settings import check_same_run, checksum, described, without_addresses
 from edgewise.training.sources import as_numbers, place, source_of
 
 __all__ = ["Run"]
@@ -79,6 +78,8 @@ class Run:
         self._halve, self._outer_x64, self._mesh = halve, outer_x64, plain_mesh(mesh)
         if spans_processes(self._mesh) and jax.process_index():  # one run has one log and one progress bar
             self._hooks, self._display = tuple(each for each in hooks if not isinstance(each, Logging)), None
+        self._begun_hooks: list[Callback] = []
+        self._started = False  # until then there is nothing to be kept
         self._events: list[tuple[int, str]] = []
         self._seconds, self._begin, self._in_step = 0.0, time.perf_counter(), True
         self._dtype, self._objective, self._optimizer, self._monitors = dtype, objective, optimizer, monitors
@@ -93,20 +94,17 @@ class Run:
         self._split(working)
         check = lambda arrays: objective.check(self._merged(self._params, self._rest), arrays)
         self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
+        if isinstance(optimizer.transform, LevenbergMarquardt):
+            self._objective = objective.of(self._merged(self._params, self._rest), data)
         self._validation = None
         if validation is not None:
             arrays = as_numbers(validation, dtype)
             check(arrays)
             self._validation = place(arrays, self._mesh, split=False)
         self._program = self._made_program()
-        self.settings = {"model": _described(model), "loss": _without_addresses(objective)}
+        self.settings = self._settings(data, batch_size, check_count("seed", seed, 0))
         if header is not None and self._refined == self.settings["model"]:
             self.settings["model"] = header["settings"]["model"]  # the run was interrupted in this process
-        self.settings |= {"optimizer": optimizer.spec, "steps": int(steps), "seed": check_count("seed", seed, 0)}
-        size = None if batch_size is None else int(batch_size)
-        self.settings |= {"samples": self._source.rows, "batch_size": size, "validate_every": every}
-        self.settings |= {"monitors": [str(monitor) for monitor in monitors], "dtype": dtype.name}
-        self.settings |= {"schedule": phases.spelled}
         self.state = self._begun(self._initial(steps))
 
     @property
@@ -136,7 +134,7 @@ class Run:
     def model(self) -> nnx.Module:
         """A copy of the model as it stands."""
         copy = nnx.clone(self._model)
-        self._deliver(copy, self.state["params"])
+        self._deliver(copy, self.state["params"], self.state["rest"])
         return copy
 
     def stop(self, reason: str) -> None:
@@ -146,21 +144,8 @@ class Run:
     def resume(self, header: dict[str, Any]) -> None:
         """Go on from the checkpoint of this header; raises ``EdgewiseError`` where it is of another run."""
         assert self._checkpoint is not None
-        for name, value in self.settings.items():
-            if name != "steps" and header["settings"].get(name) != value:
-                raise EdgewiseError(
-                    f"{str(self._checkpoint.path)!r} is of a run with {name}={header['settings'].get(name)!r}, "
-                    f"this one has {value!r}.",
-                    "a resumed run goes on as if there had been no interruption.",
-                    "repeat the call as it was, or name another checkpoint.",
-                )
         step, steps = header["step"], header["settings"]["steps"]
-        if step > self.steps:
-            raise EdgewiseError(
-                f"the checkpoint has {step} steps already, steps={self.steps}.",
-                "steps counts those of the resumed run too.",
-                f"pass more than {step}.",
-            )
+        check_same_run(self._checkpoint.path, header["settings"], self.settings, step)
         state, _ = self._checkpoint.load(self._initial(steps))
         self.state = self._placed(lengthened(state, self.state))
         self.step = self.start_step = step
@@ -173,13 +158,14 @@ class Run:
     def train(self) -> None:
         """Advance to the last step, or to the end for another reason; the model is updated however it ends."""
         self._pace, written = Pace(), time.perf_counter()
-        with Interrupt() as interrupt:
+        with Interrupt() as self._interrupt:
             try:
                 self._spare = self._buffers()
                 self._call("on_start")
+                self._started = True
                 while self._under_way():
                     due = self._checkpoint is not None and time.perf_counter() - written >= self._checkpoint.every
-                    ends = bool(self.reason) or interrupt.requested
+                    ends = bool(self.reason) or self._interrupt.requested
                     length, ends, due = agreed(self._mesh, self.step, self._pace.length, ends, due)
                     if ends:
                         self.reason = self.reason or "interrupted"
@@ -215,7 +201,7 @@ class Run:
         working = self._merged(self._program.packing.unpacked(state["params"]), state["rest"])
         own = self._objective.inputs(working)
         refined = item(working, self._grid_data if own is None else np.asarray(own))
-        self._bases, self._refined = bases_of(working), _described(working)
+        self._bases, self._refined = bases_of(working), described(working)
         self._split(working)
         self._go_on(refined, item.optimizer)
         self._events.append((self.step, str(item)))
@@ -232,22 +218,27 @@ class Run:
         if refined is not None:
             opt = carried_optimizer(on_host(opt), fresh["opt"], before, self._program, refined, how)
         kept = {name: old[name] for name in ("loss", "validation", "score", "scale") if name in old}
+        if refined is None and self._monitors:  # that of a phase begins anew, as do those of another network
+            own = len(self._monitors)
+            kept |= {"monitors": old["monitors"][:own] + fresh["monitors"][own:], "mean": old["mean"]}
         self.state = self._begun(self._placed(fresh | kept | {"opt": opt}))
         self._spare, self._pace = self._buffers(), Pace()
 
     def _advance(self, stop: int) -> None:
-        data, limit = self._source.window(self.step)
+        # processes that share a mesh end together, between chunks
+        ends = lambda: self._interrupt.requested and not spans_processes(self._mesh)
+        data, limit = self._source.window(self.step, ends)
         if limit == self.step:
-            self.reason = "the data ran out"
+            self.reason = "interrupted" if ends() else "the data ran out"
             return
         data = data | {"validation": self._validation, "every": np.int32(self._every), "steps": np.int32(self.steps)}
         stop = min(stop, limit or stop)
-        program, begin, halted = self._program, np.int32(self.step), -1
-        new = advance(program, self.state, data, begin, np.int32(stop), self._spare)
+        advance, begin, halted = compiled(self._program).advance, np.int32(self.step), -1
+        new = advance(self.state, data, begin, np.int32(stop), self._spare)
         while (wrong := int(new["halted"])) >= 0:
             # the steps before it again; more than once only where they do not repeat bit by bit, as on some devices
             halted = wrong
-            new = advance(program, self.state, data, begin, np.int32(halted), new)
+            new = advance(self.state, data, begin, np.int32(halted), new)
         self.state, self._spare = new, self.state
         stopped = int(new.get("stopped", -1))
         self.step = halted if halted >= 0 else stopped if stopped >= 0 else stop
@@ -258,11 +249,16 @@ class Run:
             self.steps, self._phases.end = self.step + self._phases.to_come(), self.step
         elif stopped >= 0:
             self.reason = "early stopping"
+        elif self.step == self._phases.end and not self._finite():
+            self._go_back(data)  # no step follows that would tell
+
+    def _finite(self) -> bool:
+        return all(np.isfinite(np.asarray(leaf)).all() for leaf in jax.tree.leaves(self.state["params"]))
 
     def _go_back(self, data: Any) -> None:
         """To the parameters before the update that made the loss or the gradient not finite."""
         bad = nnx.clone(self._model)
-        self._deliver(bad, self.state["params"])
+        self._deliver(bad, self.state["params"], self.state["rest"])
         self.state = self.state | {"params": jax.tree.map(jnp.copy, self.state["before"])}
         halvings = sum(what == "rate halved" for _, what in self._events)
         if self.step and self._halve and halvings < _HALVINGS:
@@ -270,24 +266,40 @@ class Run:
             self._events.append((self.step, "rate halved"))
             return
         self.reason = "not finite"
-        batch = on_host(jax.jit(self._program.batch)(data, np.int32(self.step)))
+        batch = on_host(compiled(self._program).batch(data, np.int32(self.step)))
         halve = not self._program.optimizer.full_batch
         self.error = explain(bad, batch, self._program.objective, self.step, halve=halve)
 
     def _end(self) -> None:
         self._source.close()
-        params = self.state["params"]
+        arrays = self.state["params"], self.state["rest"]
         for monitor, state in zip(self._program.monitors, self.state.get("monitors", ()), strict=True):
             if isinstance(monitor, EarlyStopping) and np.isfinite(state["best"]):
-                params = state["params"]
-        self._deliver(self._model, params)
+                arrays = state["arrays"]
+        self._deliver(self._model, *arrays)
         self._seconds += time.perf_counter() - self._begin
         self._begin = time.perf_counter()
-        failure = self._write() if self._checkpoint else None
+        failure = self._write() if self._checkpoint and self._started else None
         if self._checkpoint and self._in_step:
             wait(self._mesh)  # whoever resumes next finds the file that the first process has written
         self.error = self.error or failure
         self._call("on_end")
+
+    def _settings(self, data: Any, batch_size: int | None, seed: int) -> dict[str, Any]:
+        return {
+            "model": described(self._model),
+            "loss": without_addresses(self._objective),
+            "optimizer": self._optimizer.spec,
+            "steps": int(self.steps),
+            "seed": seed,
+            "samples": self._source.rows,
+            "data": checksum(data) if self._checkpoint else None,
+            "batch_size": None if batch_size is None else int(batch_size),
+            "validate_every": self._every,
+            "monitors": [str(monitor) for monitor in self._monitors],
+            "dtype": self._dtype.name,
+            "schedule": self._phases.spelled,
+        }
 
     def _split(self, working: nnx.Module) -> None:
         self._graphdef, params, rest = nnx.split(working, nnx.Param, ...)
@@ -313,12 +325,12 @@ class Run:
     def _begun(self, state: dict[str, Any]) -> dict[str, Any]:
         if not self._program.optimizer.remembers:
             return state
-        return compiled_for_few_runs(self._program.begun)(state, self._source.window(0)[0])
+        return compiled(self._program).begun(state, self._source.window(0)[0])
 
     def _initial(self, steps: int) -> dict[str, Any]:
         params = self._program.packing.packed(self._params)
         room = Room.of(steps, self._stride, self._every)
-        return self._placed(initial_state(self._program, params, self._rest, room))
+        return self._placed(compiled(self._program).init(params, self._rest, room))
 
     def _placed(self, state: Any) -> Any:
         return state if self._mesh is None else place(state, self._mesh, split=False)
@@ -336,19 +348,21 @@ class Run:
     def _call(self, hook: str) -> None:
         try:
             with jax.enable_x64(self._outer_x64):
-                for callback in self._hooks:
+                for callback in self._begun_hooks if hook == "on_end" else self._hooks:
                     getattr(callback, hook)(self)
+                    if hook == "on_start":
+                        self._begun_hooks.append(callback)
         except BaseException:
             if hook != "on_end" and self.step < self.steps:
                 agreed(self._mesh, self.step, 0, ends=True)  # the other processes wait for this one: they end too
             raise
 
-    def _deliver(self, model: nnx.Module, params: Any) -> None:
-        """Give ``model`` the parameters, and the rest, in its own types."""
+    def _deliver(self, model: nnx.Module, params: Any, rest: Any) -> None:
+        """Give ``model`` its arrays, in its own types."""
         with jax.enable_x64(self._outer_x64):
             if self._bases:
                 reshape_to(model, self._bases)
-            deliver(model, self._program.packing.unpacked(jax.tree.map(np.asarray, params)), self.state["rest"])
+            deliver(model, self._program.packing.unpacked(jax.tree.map(np.asarray, params)), rest)
 
     def _show(self) -> None:
         if self._display is None:
@@ -373,13 +387,3 @@ class Run:
             self._events.append((self.step, "checkpoint not written"))
             return error
         return None
-
-
-def _described(model: nnx.Module) -> str:
-    """What tells architectures apart of which the parameters have equal shapes."""
-    return str(model) if hasattr(model, "config") else type(model).__name__
-
-
-def _without_addresses(thing: Any) -> str:
-    """``thing`` in words that are the same in another process: a function has an address in them."""
-    return re.sub(r" at 0x[0-9a-f]+", "", str(thing))

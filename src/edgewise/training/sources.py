@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import Any
@@ -14,11 +15,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count
 from edgewise.training.feeds import Feed, Full, Shuffled, Window, rows_over
+from edgewise.training.processes import spans_processes
 
 __all__ = ["InMemory", "NoData", "Streamed", "is_stream", "place", "rows_of", "source_of"]
 
 _WINDOW_BYTES = 32e6  # of batches sent to the device at once
 _WINDOW_BATCHES = 256
+_WINDOW_SECONDS = 0.5  # of reading, after which a window goes to the device with what it has
+_POLL_SECONDS = 0.05
 
 
 def source_of(
@@ -66,7 +70,7 @@ class NoData:
             raise EdgewiseError(f"batch_size={batch_size}, but there are no data.", do="leave batch_size out.")
         self.rows, self.feed, self.data = None, Full(), {"arrays": None}
 
-    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+    def window(self, start: int, ends: Callable[[], bool] = lambda: False) -> tuple[dict[str, Any], int | None]:
         """Nothing, for ever."""
         return self.data, None
 
@@ -89,7 +93,7 @@ class InMemory:
             _check_divides(self.rows, mesh, "the number of samples")
             self.data = {"arrays": place(arrays, mesh, split=True)}
 
-    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+    def window(self, start: int, ends: Callable[[], bool] = lambda: False) -> tuple[dict[str, Any], int | None]:
         """The data of the steps from ``start`` on, and the step up to which they reach (None: for ever)."""
         return self.data, None
 
@@ -125,15 +129,23 @@ class Streamed:
         self._window: tuple[int, int, Any] = (0, 0, None)  # start, stop, data
         self._thread: threading.Thread | None = None
 
-    def window(self, start: int) -> tuple[dict[str, Any], int | None]:
+    def window(self, start: int, ends: Callable[[], bool] = lambda: False) -> tuple[dict[str, Any], int | None]:
         """The data of the steps from ``start`` on, and the step up to which they reach; ``start`` and {} at the end.
 
         A window lies where the one before ended; a jump, on resuming, begins the stream anew.
+
+        Args:
+            ends: asked while batches are waited for; True is the end.
         """
         if self._thread is None:
             self._begin(start)
         while not self._window[0] <= start < self._window[1]:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                if ends():
+                    return {}, start
+                continue
             if isinstance(item, BaseException):
                 raise item
             if item is None:
@@ -142,12 +154,13 @@ class Streamed:
         return self._window[2], self._window[1]
 
     def close(self) -> None:
-        """End the thread that reads."""
+        """End the thread that reads, unless a batch takes so long that it is left to that."""
         self._closed = True
         if self._thread is not None:
-            while self._thread.is_alive():
+            end = time.perf_counter() + _WINDOW_SECONDS
+            while self._thread.is_alive() and time.perf_counter() < end:
                 try:
-                    self._queue.get(timeout=0.05)
+                    self._queue.get(timeout=_POLL_SECONDS)
                 except queue.Empty:
                     continue
 
@@ -172,13 +185,24 @@ class Streamed:
 
     def _windows(self, start: int) -> Iterator[tuple[int, int, Any]]:
         batches = islice(self._whole_batches(), start, None)
-        while group := list(islice(batches, self._count)):
+        while group := self._group(batches):
             count = len(group)
             group += group[-1:] * (self._count - count)  # a window that is not full keeps its shape
             arrays = jax.tree.map(lambda *leaves: np.stack(leaves), *group)
             data = {"arrays": place(arrays, self._mesh, split=True, axis=1), "start": np.int32(start)}
             yield start, start + count, data
             start += count
+
+    def _group(self, batches: Iterator[Any]) -> list[Any]:
+        """As many batches as a window holds, or as come in its time."""
+        # processes that share a mesh must have windows of equal length
+        limit = float("inf") if spans_processes(self._mesh) else _WINDOW_SECONDS
+        group, end = [], time.perf_counter() + limit
+        while len(group) < self._count and time.perf_counter() < end and not self._closed:
+            if (batch := next(batches, None)) is None:
+                break
+            group.append(batch)
+        return group
 
     def _whole_batches(self) -> Iterator[Any]:
         """Batches of the size, cut and joined where the iterable's are not; epoch after epoch while there are any."""
