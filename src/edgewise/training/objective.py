@@ -19,6 +19,7 @@ from edgewise.training.optim import Rows
 
 __all__ = ["LeastSquares", "Objective"]
 
+_SEPARATE = ("edgewise.", "flax.nnx.nn.linear")  # modules that take samples one by one
 _FEW = 8  # samples among which one is looked at
 _EQUAL = 1e-4  # predictions that are, in share of the largest
 
@@ -122,10 +123,10 @@ class Objective(CheckedKeywords):
     def of(self, model: Any, batch: Any) -> Objective:
         """The same for this model, ``coupled`` where its predictions are: by statistics of the batch, say.
 
-        Networks of this library are not; others are asked for a sample by itself and among others.
+        Networks of this library are not; others are evaluated for a sample by itself and among others.
         """
-        ours = all(type(part).__module__.startswith("edgewise.") for _, part in nnx.iter_modules(model))
-        if ours or not isinstance(self.loss, MSE):
+        separate = all(type(part).__module__.startswith(_SEPARATE) for _, part in nnx.iter_modules(model))
+        if separate or not isinstance(self.loss, MSE):
             return self
         split, few = nnx.split(model), np.asarray(batch[0][:_FEW])
         alone, among = (np.asarray(_predictions(*split, x))[0] for x in (few[:1], few))
