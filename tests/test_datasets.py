@@ -53,6 +53,15 @@ def test_classes(tmp_path):
     assert numbers.class_names == ("1", "3", "10")
 
 
+def test_texts_that_python_reads_as_numbers_are_texts(tmp_path):
+    text = "a,kind\n" + "".join(f"{a},{kind}\n" for a, kind in enumerate(["1_2", "12", "x"] * 2))
+    assert read_csv(write(tmp_path, text), "kind").class_names == ("12", "1_2", "x")
+    with pytest.raises(DataError, match=r"'a' \('0_1' in row 3\) holds text"):
+        read_csv(write(tmp_path, GOOD.replace("2,5,1", "0_1,5,1")), "y")
+    table = read_csv(write(tmp_path, GOOD.replace("a,b", "1_2,3")), "y")  # names, not a row of numbers
+    assert table.feature_names == ("1_2", "3")
+
+
 def test_whole_numbers_hint_at_classes(tmp_path):
     assert "--task classification" in read_csv(write(tmp_path, GOOD), "y").notes[0]
 

@@ -67,6 +67,16 @@ def test_one_category_however_it_is_written(tmp_path, mixed):
     np.testing.assert_array_equal(chosen.transform(again), chosen.transform(mixed))
 
 
+def test_texts_that_python_reads_as_numbers_are_texts(tmp_path):
+    rows = [("1_2", "0_1"), ("12", "2_4"), ("x", "0_1")] * 2
+    text = "kind,part,value\n" + "".join(f"{kind},{part},{i}\n" for i, (kind, part) in enumerate(rows))
+    found = read_columns(write(tmp_path, text))
+    chosen = Preprocessor.fit(found, ["kind"])
+    assert chosen.classes == ("12", "1_2", "x")
+    assert chosen.categories == {"part": ("0_1", "2_4")}
+    np.testing.assert_array_equal(chosen.target(found), [1, 0, 2] * 2)
+
+
 def test_classes(mixed):
     chosen = Preprocessor.fit(mixed, ["sold"])
     assert chosen.task == "classification"

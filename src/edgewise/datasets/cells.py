@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+import numpy as np
+
 from edgewise.errors import DataError
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "is_number",
     "listing",
     "missing_file",
+    "numbers",
     "plural",
     "read_cells",
 ]
@@ -126,12 +129,19 @@ def first_text(cells: Sequence[str]) -> int | None:
 
 
 def is_number(cell: str) -> bool:
-    """Whether ``float`` reads the cell."""
+    """Whether the cell is a number: ``float`` reads it, and it is no text such as 1_2, which Python takes for 12."""
     try:
         float(cell)
     except ValueError:
         return False
-    return True
+    return "_" not in cell
+
+
+def numbers(cells: Sequence[str]) -> np.ndarray:
+    """Cells as float64 ``[n]``; raises ``ValueError`` where one is no number."""
+    if any("_" in cell for cell in cells):
+        raise ValueError("a cell is no number")
+    return np.array(cells, np.float64)
 
 
 def listing(names: Sequence[str], limit: int = 8) -> str:

@@ -15,8 +15,10 @@ from edgewise.datasets.cells import (
     check_count_of_rows,
     check_header,
     check_rows,
+    is_number,
     listing,
     missing_file,
+    numbers,
     read_cells,
 )
 from edgewise.errors import DataError, MissingExtraError, require
@@ -52,10 +54,9 @@ def is_text(values: np.ndarray) -> bool:
 
 def label(value: Any) -> str:
     """What a value is called as a category: "" where missing; 3, 3.0, "3" and "3.0" are one category."""
-    try:
-        number = float(value)
-    except ValueError:
-        return str(value).strip()
+    if isinstance(value, str) and not is_number(value):
+        return value.strip()
+    number = float(value)
     if np.isnan(number):
         return ""
     return str(int(number)) if number.is_integer() else repr(number)
@@ -93,15 +94,15 @@ def _read_csv(path: Path, minimum_rows: int) -> Columns:
 def _parsed(cells: Sequence[str]) -> np.ndarray:
     """Cells as numbers where all that are there are numbers, as texts elsewhere."""
     try:
-        return np.array([cell or "nan" for cell in cells], np.float64)
+        return numbers([cell or "nan" for cell in cells])
     except ValueError:
         pass
     try:
-        numbers = np.array(["nan" if cell.lower() in MISSING else cell for cell in cells], np.float64)
+        found = numbers(["nan" if cell.lower() in MISSING else cell for cell in cells])
     except ValueError:
         return np.array(cells, object)
     # a column of nothing but "none" and the like is a category
-    return numbers if np.isfinite(numbers).any() else np.array(cells, object)
+    return found if np.isfinite(found).any() else np.array(cells, object)
 
 
 def _read_parquet(path: Path) -> Columns:

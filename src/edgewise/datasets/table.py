@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edgewise.datasets.cells import MINIMUM_ROWS, check_header, check_rows, first_text, listing, plural, read_cells
+from edgewise.datasets.cells import (
+    MINIMUM_ROWS,
+    check_header,
+    check_rows,
+    first_text,
+    listing,
+    numbers,
+    plural,
+    read_cells,
+)
 from edgewise.errors import DataError
 
 __all__ = ["MINIMUM_ROWS", "Table", "check_constant", "check_target", "class_column", "class_numbers", "read_csv"]
@@ -164,7 +173,7 @@ def _numbers(
     parsed, text = [], []
     for name, cells in zip(names, columns, strict=True):
         try:
-            parsed.append(np.array([cell or "nan" for cell in cells], dtype=np.float64))
+            parsed.append(numbers([cell or "nan" for cell in cells]))
         except ValueError:
             row = first_text(cells)
             assert row is not None
