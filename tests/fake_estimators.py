@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class _Linear:
     def load(cls, path):
         loaded = cls()
         loaded.coef_ = np.load(path)["coef"]
+        widths = len(loaded.coef_) - 1, np.size(loaded.coef_[0])
+        loaded.n_features_in_, loaded.model_ = widths[0], SimpleNamespace(widths=widths)
         return loaded
 
     def _design(self, X):

@@ -407,6 +407,23 @@ def test_damaged_files(file, command, capsys):
 
 
 @pytest.mark.usefixtures("_no_plots")
+def test_files_that_do_not_fit(capsys):
+    assert cli.main([*HOUSES, "--quiet"]) == 0
+    written = metrics()
+    for change in ({"settings": {}}, {"seconds": "x"}):
+        Path("run", "metrics.json").write_text(json.dumps(written | change))
+        assert cli.main(["show", "run"]) == 2
+        assert "'run/metrics.json' is not as edgewise writes it" in capsys.readouterr().err
+    record = json.loads(Path("run", "columns.json").read_text())
+    for part, inputs, outputs in (("features", 4, 1), ("targets", 5, 0)):
+        fewer = record["columns"] | {part: record["columns"][part][:-1]}
+        Path("run", "columns.json").write_text(json.dumps(record | {"columns": fewer}))
+        assert cli.main(["predict", "run", "houses.csv"]) == 2
+        said = f"describes {inputs} inputs and {outputs} outputs, model.npz has 5 and 1"
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_no_plots")
 def test_show(capsys):
     assert cli.main([*HOUSES, "--validation", "0.1", "--quiet"]) == 0
     capsys.readouterr()

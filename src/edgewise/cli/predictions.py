@@ -29,7 +29,21 @@ def load_run(folder: Path) -> tuple[Preprocessor, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("columns"), dict):
         raise DataError(f"{str(folder / COLUMNS)!r} is not as edgewise writes it.", do="run 'edgewise fit' again.")
     preprocessor = Preprocessor.from_dict(record["columns"])
-    return preprocessor, load_estimator(preprocessor.task, folder / MODEL)
+    estimator = load_estimator(preprocessor.task, folder / MODEL)
+    _check_fits(folder, preprocessor, estimator)
+    return preprocessor, estimator
+
+
+def _check_fits(folder: Path, preprocessor: Preprocessor, estimator: Any) -> None:
+    described = [len(preprocessor.feature_names), len(preprocessor.classes or preprocessor.targets)]
+    made_for = [estimator.n_features_in_, estimator.model_.widths[-1]]
+    if described != made_for:
+        raise DataError(
+            f"{str(folder / COLUMNS)!r} describes {described[0]} inputs and {described[1]} outputs, {MODEL} has "
+            f"{made_for[0]} and {made_for[1]}.",
+            "they are not of the same run.",
+            "run 'edgewise fit' again.",
+        )
 
 
 def outcome(estimator: Any, preprocessor: Preprocessor, X: np.ndarray) -> np.ndarray:

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     try:
         lines = _lines(metrics, sys.stdout.encoding)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DataError(
             f"{str(folder / METRICS)!r} is not as edgewise writes it.",
             f"{type(error).__name__}: {error}.",
