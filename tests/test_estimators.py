@@ -538,10 +538,19 @@ def test_a_parameter_that_cannot_be_used_is_explained_when_it_is_fitted(options,
     assert not hasattr(estimator, "model_")
 
 
+def test_no_schedule_is_that_of_max_steps():
+    assert regressor(schedule=None).fit(X, Y).n_iter_ == 20
+    for schedule in (100, "refine:6", np.array([5, 5])):
+        with pytest.raises(EdgewiseError, match="is no list"):
+            regressor(schedule=schedule).fit(X, Y)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"loss": "mse"}, "use loss='cross_entropy'"), ({"class_weight": "even"}, "class_weight"),
-     ({"class_weight": {"yew": 2.0}}, "not in class_weight"), ({"optimizer": "lm"}, "sum of squares")],
+     ({"class_weight": {"yew": 2.0}}, "not in class_weight"),
+     ({"class_weight": dict.fromkeys(["ash", "elm", "oak"], 0)}, "not all 0"),
+     ({"class_weight": {"elm": -1.0}}, "at least 0"), ({"optimizer": "lm"}, "sum of squares")],
 )  # fmt: skip
 def test_a_parameter_that_a_classifier_cannot_use_is_explained(options, message):
     with pytest.raises(ValueError, match=message):

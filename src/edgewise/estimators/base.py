@@ -167,7 +167,8 @@ class KANEstimator(BaseEstimator):
         inputs = self.input_scaling_(X)
         widths = [X.shape[1], *self._widths(), n_out]
         basis = bases if len(bases) > 1 else bases[0]
-        phases = Phases.of(self.schedule, None if len(self.schedule) else check_count("max_steps", self.max_steps))
+        scheduled = isinstance(self.schedule, Sequence) and len(self.schedule) > 0
+        phases = Phases.of(self.schedule, None if scheduled else check_count("max_steps", self.max_steps))
         batch_size = self._batch_size(len(X), phases.steps)
         # small data in float64: a sample of weight two is then the same as two samples, whatever the order of sums
         kind = np.float32 if batch_size else np.float64

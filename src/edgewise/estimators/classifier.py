@@ -14,6 +14,7 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from edgewise.errors import DataError, EdgewiseError
 from edgewise.estimators.base import KANEstimator
 from edgewise.training.losses import CrossEntropy, Loss, resolve_loss
+from edgewise.training.targets import check_class_weight, check_weights
 
 __all__ = ["KANClassifier"]
 
@@ -107,7 +108,9 @@ class KANClassifier(ClassifierMixin, KANEstimator):
         if isinstance(self.class_weight, str):  # "balanced": a class has as much weight as its samples have together
             counts = np.bincount(numbers, weight)
             by_class = counts.sum() / len(counts) / np.where(counts > 0, counts, 1.0)
+        check_class_weight(by_class)
         weight = weight * by_class[numbers]
+        check_weights(weight, len(X))
         present = weight > 0
         X, numbers, weight = (values[present] for values in (X, numbers.astype(np.int32), weight))
         self._train(

@@ -79,7 +79,7 @@ class Refine(CheckedKeywords):
         return extend(model, self.size, x, adaptivity=self.adaptivity, by=self.by)
 
 
-def parse_schedule(schedule: Sequence[Any]) -> tuple[Steps | Refine, ...]:
+def parse_schedule(schedule: Any) -> tuple[Steps | Refine, ...]:
     """Phases and refinements as they are spelled in Python or in a file.
 
     ``[Steps(200), Refine(6)]`` and ``[200, "refine:6"]`` are the same; further spellings are ``"2000,patience=5"``,

@@ -38,9 +38,10 @@ class Phases:
     end: int = 0
 
     @classmethod
-    def of(cls, schedule: Sequence[Any], steps: int | None) -> Phases:
+    def of(cls, schedule: Any, steps: int | None) -> Phases:
         """Of what ``fit`` was given; raises ``EdgewiseError`` where the two contradict each other."""
-        items = parse_schedule(schedule) if len(schedule) else () if steps is None else (Steps(steps),)
+        items = () if schedule is None else parse_schedule(schedule)
+        items = items or (() if steps is None else (Steps(steps),))
         total = sum(item.count for item in items if isinstance(item, Steps))
         if not total:
             raise EdgewiseError("there are no steps to train.", do="pass steps=1000, or a schedule with Steps(1000).")
