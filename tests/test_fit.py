@@ -17,7 +17,7 @@ from flax import nnx
 import edgewise as ew
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.refine import Steps
-from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop
+from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop, sources
 from edgewise.training.regularizers import EdgeL1
 from model_checks import Compilations, dots
 
@@ -149,7 +149,7 @@ def test_streams_of_any_batch_length_and_mapped_files_are_read_to_the_last_row(t
     reference = new()
     losses = plain(reference, batches, optax.adam(1e-2))
     monkeypatch.setattr("edgewise.training.sources._WINDOW_BATCHES", 5)  # the windows end within an epoch
-    for data in (lambda: iter(pieces), Again(pieces)):
+    for data in (lambda: iter(pieces), Again(pieces), pieces, list(map(list, pieces))):
         ours = new()
         result = ew.fit(ours, data, batch_size=8, steps=12, optimizer="adam:1e-2")
         np.testing.assert_allclose(result.history.loss, losses, rtol=1e-5)
@@ -159,6 +159,22 @@ def test_streams_of_any_batch_length_and_mapped_files_are_read_to_the_last_row(t
         mapped.append(np.load(tmp_path / f"{name}.npy", mmap_mode="r"))
     result = ew.fit(new(), tuple(mapped), batch_size=32, steps=4, optimizer="adam:1e-2")
     np.testing.assert_allclose(result.history.loss, plain(new(), [(X, Y)] * 4, optax.adam(1e-2)), rtol=1e-5)
+
+
+def test_a_list_of_two_arrays_is_no_list_of_batches():
+    ours = ew.fit(new(), [X, Y], optimizer="adam:1e-2", steps=3)
+    np.testing.assert_array_equal(ours.history.loss, ew.fit(new(), (X, Y), optimizer="adam:1e-2", steps=3).history.loss)
+
+
+def test_integers_beyond_those_of_the_device_become_floats():
+    large, labels = np.full((32, 1), 5_000_000_000), np.arange(32)
+    found = sources.as_numbers((large, -large, labels, large.astype(np.uint64)), np.float32)
+    assert [leaf.dtype for leaf in found] == [np.float32, np.float32, labels.dtype, np.float32]
+    np.testing.assert_array_equal(found[0], large.astype(np.float32))
+    one, two = (ew.fit(new(), (X, y), steps=1).history.loss for y in (large, large.astype(np.float32)))
+    np.testing.assert_array_equal(one, two)
+    with jax.enable_x64(True):
+        assert sources.as_numbers(large, np.float64).dtype == np.int64
 
 
 class Again:

@@ -86,9 +86,9 @@ def fit(
     Args:
         model: any ``nnx.Module``; its ``nnx.Param`` are trained.
         data: ``(X, y)`` or ``(X, y, weight)``: ``[n, n_in]``, ``[n, n_out]`` (``[n]`` for one output and for class
-            numbers) and ``[n]``.  Arrays, memory-mapped arrays (read batch by batch), an iterable of such batches, or a
-            function that returns one for every epoch.  A callable loss gets its batch as it is, any pytree of arrays;
-            None for one that looks at the model alone.
+            numbers) and ``[n]``.  Arrays, memory-mapped arrays (read batch by batch), an iterable of such batches (a
+            list of tuples, lists or dicts of arrays is one), or a function that returns one for every epoch.  A
+            callable loss gets its batch as it is, any pytree of arrays; None for one that looks at the model alone.
         loss: a name (see ``training.losses``), a loss, or a function ``(model, batch) -> scalar``.
         optimizer: a name with options, say "adam:1e-3,cosine" (see ``training.optim``), or an optax transformation.
         steps: updates in all, those of a resumed run included; None where a ``schedule`` says how many.

@@ -251,7 +251,10 @@ def rows_of(data: Any) -> int:
 
 
 def as_numbers(data: Any, dtype: Any) -> Any:
-    """The arrays of ``data``, floats in ``dtype``; raises ``DataError`` for what is no finite number."""
+    """The arrays of ``data``, floats in ``dtype``; raises ``DataError`` for what is no finite number.
+
+    Integers stay what they are unless they are too large for those of the device, which would wrap around.
+    """
 
     def convert(leaf):
         array = np.asarray(leaf)
@@ -259,7 +262,7 @@ def as_numbers(data: Any, dtype: Any) -> Any:
             raise DataError(
                 f"an array of {array.dtype} is no array of numbers.", do="encode text and dates as numbers first."
             )
-        return array if array.dtype.kind in "biu" else array.astype(dtype)
+        return array if array.dtype.kind == "b" or _fits_device(array) else array.astype(dtype)
 
     arrays = jax.tree.map(convert, data)
     rows_of(arrays)
@@ -268,8 +271,23 @@ def as_numbers(data: Any, dtype: Any) -> Any:
 
 
 def is_stream(data: Any) -> bool:
-    """Whether ``data`` yields batches."""
-    return isinstance(data, Iterable) and not isinstance(data, list | tuple | dict | str) and not hasattr(data, "shape")
+    """Whether ``data`` yields batches: a list is one of batches where each entry holds arrays, ``[(X, y), (X, y)]``."""
+    if isinstance(data, list):
+        return bool(data) and all(_holds_arrays(entry) for entry in data)
+    return isinstance(data, Iterable) and not isinstance(data, tuple | dict | str) and not hasattr(data, "shape")
+
+
+def _holds_arrays(entry: Any) -> bool:
+    leaves = jax.tree.leaves(entry) if isinstance(entry, tuple | list | dict) else []
+    return bool(leaves) and all(hasattr(leaf, "shape") for leaf in leaves)
+
+
+def _fits_device(array: np.ndarray) -> bool:
+    """Whether an array holds integers, and those of the device hold them."""
+    if array.dtype.kind not in "iu":
+        return False
+    limits = np.iinfo(jax.dtypes.canonicalize_dtype(array.dtype))
+    return not array.size or bool(limits.min <= array.min() and array.max() <= limits.max)
 
 
 def place(arrays: Any, mesh: Mesh | None, *, split: bool, axis: int = 0) -> Any:
