@@ -1,5 +1,6 @@
 """Training: one engine for one model and for many."""
 
+from edgewise.training import regularizers
 from edgewise.training.callbacks import Callback
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
 from edgewise.training.diagnosis import NonFiniteError
@@ -32,6 +33,7 @@ __all__ = [
     "fit_ensemble",
     "load_model",
     "read_header",
+    "regularizers",
     "save_model",
     "train_ensemble",
 ]
