@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 from flax import nnx
@@ -85,6 +86,30 @@ def test_an_interruption_gives_what_is_finished():
     assert len(found) == 2
     assert 5 < len(found.steps) < 900
     assert np.isfinite(found.loss).all()
+
+
+def test_each_member_drops_out_by_its_own_key():
+    class Dropped(nnx.Module):
+        def __init__(self, seed):
+            rngs = nnx.Rngs(seed)
+            self.drop, self.layer = nnx.Dropout(0.5, rngs=rngs), ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
+
+        def __call__(self, x):
+            return self.layer(self.drop(x))
+
+    options = {"steps": 6, "optimizer": "adam:1e-2", "validation": TEST}
+    together = ew.fit_ensemble(Dropped, (X, Y), seeds=3, **options)
+    for index, (_, seed) in enumerate(together.members):
+        model, mine = Dropped(seed), together.model(index)
+        alone = ew.fit(model, (X, Y), **options)
+        np.testing.assert_allclose(together.loss[index], alone.history.loss, rtol=1e-5)
+        np.testing.assert_allclose(together.validation[index], alone.history.validation, rtol=1e-5)
+        for key, expected in zip(
+            *(jax.tree.leaves(nnx.state(each, nnx.RngState)) for each in (mine, model)), strict=True
+        ):
+            assert key == expected
+    diverged = ew.fit_ensemble(Dropped, (X, Y), seeds=2, steps=60, optimizer=["sgd:1e-2", "sgd:1e5"])
+    assert (diverged.diverged_at >= 0).tolist() == [False, False, True, True]
 
 
 @pytest.mark.parametrize(("given", "error", "message"), [

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-__all__ = ["cast_to", "computing", "deliver", "lengthened"]
+__all__ = ["cast_to", "computing", "deliver", "dtype_of", "lengthened"]
 
 
 @contextmanager
@@ -32,21 +32,31 @@ def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
         nnx.update(model, jax.tree.map(_like, values, old))
 
 
-def cast_to(dtype: np.dtype) -> Callable[[Any], Any]:
-    """A copy by NumPy, which compiles nothing, with floats in ``dtype``; keys of ``jax.random`` stay as they are."""
+def cast_to(dtype: np.dtype | None) -> Callable[[Any], Any]:
+    """A copy by NumPy, which compiles nothing, with floats in ``dtype``; keys of ``jax.random`` stay as they are.
+
+    None leaves the types as they are.
+    """
 
     def cast(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+        own = dtype_of(leaf)
+        if jnp.issubdtype(own, jax.dtypes.extended):
             return leaf
-        return np.array(leaf, dtype if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf.dtype)
+        return np.array(leaf, dtype if dtype is not None and jnp.issubdtype(own, jnp.floating) else own)
 
     return cast
 
 
+def dtype_of(leaf: Any) -> Any:
+    """The type of a variable's value; of a number of Python that of the array it becomes."""
+    return leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+
+
 def _like(value: Any, old: Any) -> Any:
-    if jnp.issubdtype(old.dtype, jax.dtypes.extended):
+    own = dtype_of(old)
+    if jnp.issubdtype(own, jax.dtypes.extended):
         return value
-    return jax.device_put(np.asarray(value).astype(old.dtype))
+    return jax.device_put(np.asarray(value).astype(own))
 
 
 def lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from edgewise._compilation import CompiledBySize, compiled_for_few_runs
 from edgewise.errors import ShapeError
+from edgewise.training.arrays import cast_to
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import PROGRAMS, Pace, Program, Room
 from edgewise.training.packing import packing_of
@@ -56,20 +57,21 @@ class Members:
         dtype: Any = None,
         **options: Any,
     ):
-        split = [nnx.split(model, nnx.Param, ...) for model in models]
-        packing = packing_of(split[0][1], options["optimizer"])
-        self.program = Program(split[0][0], packing=packing, halts=False, **options)
+        split = [jax.tree.map(cast_to(dtype), nnx.split(model, nnx.Param, ...)[1:]) for model in models]
+        graphdef = nnx.split(models[0])[0]
+        packing = packing_of(split[0][0], options["optimizer"])
+        self.program = Program(graphdef, packing=packing, halts=False, **options)
         self.count, self.done, self.steps, self.data = len(split), 0, steps, data
         self.compile_seconds = 0.0
         devices = 1 if mesh is None else mesh.size
         platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-        self.spread = _Spread(_group_size(split[0][1], samples, -(-self.count // devices), platform), mesh)
+        self.spread = _Spread(_group_size(split[0][0], samples, -(-self.count // devices), platform), mesh)
         self._compiled = _compiled(self.program, self.spread)
         padding = -self.count % (self.spread.group * devices)
         split += split[:1] * padding
-        params = _stack([packing.packed(_cast(params, dtype)) for _, params, _ in split])
+        params = _stack([packing.packed(params) for params, _ in split])
         room = Room.of(steps, self.program.stride, int(data.get("every", steps)))
-        self.state = self._compiled.init(params, _stack([_cast(rest, dtype) for *_, rest in split]), room)
+        self.state = self._compiled.init(params, _stack([rest for _, rest in split]), room)
         if scales is not None:
             scales = np.concatenate([scales, np.ones(padding)])
             self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
@@ -189,15 +191,9 @@ def check_alike(models: Sequence[nnx.Module], names: Sequence[str]) -> None:
 
 
 def _stack(trees):
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *trees)
-
-
-def _cast(tree, dtype):
-    if dtype is None:
-        return tree
-    return jax.tree.map(
-        lambda leaf: np.asarray(leaf, dtype) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
-    )
+    """By NumPy, which compiles nothing, but for keys of ``jax.random``, which it does not know."""
+    stacked = lambda *leaves: (np if isinstance(leaves[0], np.ndarray) else jnp).stack(leaves)
+    return jax.tree.map(stacked, *trees)
 
 
 def _architecture(model):
