@@ -88,6 +88,44 @@ def test_an_interruption_gives_what_is_finished():
     assert np.isfinite(found.loss).all()
 
 
+def test_looks_that_did_not_happen_are_left_out():
+    def press(progress):
+        if progress.step > 5:
+            raise KeyboardInterrupt
+
+    options = {"validation": TEST, "steps": 900, "progress": press}
+    found = ew.fit_ensemble(make, (X, Y), seeds=3, optimizer="sgd:1e-4", validate_every=3, **options)
+    looks = (found.steps[-1] + 1) // 3
+    assert found.interrupted
+    assert 0 < looks < 300
+    assert found.validation_steps.tolist() == [3 * (look + 1) for look in range(looks)]
+    assert np.isfinite(found.validation).all()
+    assert found.best == int(np.argmin(found.validation[:, -1]))
+    early = ew.fit_ensemble(make, (X, Y), seeds=3, optimizer="sgd:1e-4", validate_every=800, **options)
+    assert early.validation.shape == (3, 0)
+    assert early.best == int(np.argmin(early.loss[:, -1]))
+
+
+def test_members_that_are_not_finished_are_compared_by_their_last_look():
+    seen = []
+
+    def press(progress):
+        seen.append(progress.step)
+        if seen.count(1) == 2 and progress.step > 1:  # in the second program
+            raise KeyboardInterrupt
+
+    found = ew.fit_ensemble(
+        make, (X, Y), seeds=1, steps=40, optimizer=["sgd:1e-9", "adam:3e-2"], validation=TEST, validate_every=2,
+        progress=press,
+    )  # fmt: skip
+    assert found.interrupted
+    assert found.validation.shape == (2, 20)
+    assert np.isfinite(found.validation[0]).all()
+    assert np.isnan(found.validation[1, -1])
+    assert found.best == int(np.nanmin(found.validation[1]) < found.validation[0, -1])
+    assert found.best == 1
+
+
 def test_each_member_drops_out_by_its_own_key():
     class Dropped(nnx.Module):
         def __init__(self, seed):

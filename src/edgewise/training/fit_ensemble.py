@@ -34,7 +34,8 @@ class FittedEnsemble:
     Attributes:
         members: (optimizer, seed) of each.
         steps, loss: ``[T]`` and ``[members, T]``, the loss before update number ``steps[i] + 1``; NaN once diverged.
-        validation_steps, validation: ``[V]`` and ``[members, V]``; empty without validation data.
+        validation_steps, validation: ``[V]`` and ``[members, V]``, the looks that happened, NaN for a member that had
+            not come so far; empty without validation data.
         diverged_at: ``[members]``, the step at which a loss or gradient was not finite and the member was frozen; -1
             for never.
         interrupted: whether Ctrl-C ended the run early.
@@ -49,6 +50,7 @@ class FittedEnsemble:
     diverged_at: np.ndarray
     interrupted: bool
     seconds: float
+    _last: np.ndarray = field(repr=False)  # what `best` compares, [members]
     _models: tuple[Callable[[], nnx.Module], ...] = field(repr=False)
 
     def __len__(self) -> int:
@@ -60,14 +62,14 @@ class FittedEnsemble:
 
     @property
     def best(self) -> int:
-        """The member with the lowest last validation loss, or training loss without validation data.
+        """The member with the lowest last validation loss, or training loss where there was no look at such data.
 
-        Raises ``EdgewiseError`` if all have diverged.
+        Raises ``EdgewiseError`` if all have diverged, or were interrupted before they began.
         """
-        last = self.validation[:, -1] if self.validation.size else self.loss[:, -1]
-        last = np.where((self.diverged_at >= 0) | ~np.isfinite(last), np.inf, last)
+        last = np.where((self.diverged_at >= 0) | ~np.isfinite(self._last), np.inf, self._last)
         if np.isinf(last).all():
-            raise EdgewiseError("every member has diverged.", do="lower the learning rates, or scale the data.")
+            what = "no member has a finite loss." if (self.diverged_at < 0).any() else "every member has diverged."
+            raise EdgewiseError(what, do="lower the learning rates, or scale the data.")
         return int(np.argmin(last))
 
 
@@ -138,22 +140,26 @@ def fit_ensemble(
                     stride=-(-steps // _RECORDED), validates=validation is not None,
                 )  # fmt: skip
                 interrupted = run.train(display)
-                parts.append((group, run.arrays()))
+                parts.append((group, run.arrays() | {"looks": _looks(run.done, steps, every)}))
             if interrupted:
                 break
     members = tuple((each.spec, own) for group, _ in parts for each in group for own in chosen)
-    return _joined(parts, members, models, steps, every, interrupted, time.perf_counter() - start)
+    return _joined(parts, members, models, interrupted, time.perf_counter() - start)
 
 
-def _joined(parts, members, models, steps, every, interrupted, seconds) -> FittedEnsemble:
+def _joined(parts, members, models, interrupted, seconds) -> FittedEnsemble:
     """The members of all programs; one that was interrupted recorded less than the others."""
     states = [state for _, state in parts]
     recorded = max((state["recorded"] for state in states), key=len)
-    looks = np.minimum((np.arange(-(-steps // every)) + 1) * every, steps) if "validation" in states[0] else np.empty(0)
+    looks = max((state["looks"] for state in states), key=len) if "validation" in states[0] else np.empty(0)
 
     def column(name, length):
         wide = [state[name][:, :length] for state in states]
         return np.concatenate([np.pad(a, ((0, 0), (0, length - a.shape[1])), constant_values=np.nan) for a in wide])
+
+    def last(state):
+        name, seen = ("validation", state["looks"]) if len(looks) else ("loss", state["recorded"])
+        return state[name][:, len(seen) - 1] if len(seen) else np.full(len(state["halted"]), np.nan)
 
     def model_of(state, index):
         def make():
@@ -173,8 +179,15 @@ def _joined(parts, members, models, steps, every, interrupted, seconds) -> Fitte
         diverged_at=np.concatenate([state["halted"] for state in states]),
         interrupted=interrupted,
         seconds=seconds,
+        _last=np.concatenate([last(state) for state in states]),
         _models=tuple(model_of(state, index) for state in states for index in range(len(state["halted"]))),
     )
+
+
+def _looks(done: int, steps: int, every: int) -> np.ndarray:
+    """The steps after which a run of which so many are done has looked at validation data."""
+    looks = np.arange(every, done + 1, every)
+    return np.append(looks, steps) if done == steps and steps % every else looks
 
 
 def _alike_but_for_the_rate(optimizers: Sequence[Optimizer]) -> list[list[Optimizer]]:
