@@ -582,6 +582,24 @@ def test_the_layer_that_overflows_is_named():
     assert "before the first update" in str(caught.value)
 
 
+def test_a_model_of_two_inputs_diverges_as_another_does():
+    class Two(nnx.Module):
+        def __init__(self):
+            self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=nnx.Rngs(0))
+
+        def __call__(self, a, b):
+            return self.layer(jnp.concatenate([a, b], axis=1))
+
+    def loss(model, batch):
+        a, b, y = batch
+        return jnp.mean((model(a.at[0].add(0), b) - y) ** 2)  # .at: what NumPy has not
+
+    model = Two()
+    model.layer.coef[...] = model.layer.coef[...] * 0 + 3e38
+    with pytest.raises(NonFiniteError, match=r"output of layer 0, KANLayer\(2, 1"):
+        ew.fit(model, (X[:, :1], X[:, 1:], Y), loss=loss, steps=2)
+
+
 def test_equal_programs_are_compiled_once():
     ew.fit(new(), (X, Y), steps=40, optimizer="adam:1e-2")
     models = [new(seed) for seed in (1, 2)]

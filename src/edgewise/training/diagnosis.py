@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from edgewise.errors import EdgewiseError
 from edgewise.nn.watching import watching
@@ -29,7 +30,9 @@ def explain(model: nnx.Module, batch: Any, objective: Any, step: int, *, halve: 
     Args:
         halve: whether the optimizer has a learning rate to halve.
     """
-    where = _first_bad_output(model, batch) or _first_bad_gradient(model, batch, objective) or "the loss itself"
+    batch = jax.device_put(batch)  # as the loss got it: NumPy's arrays know less
+    where = _first_bad_output(model, batch, objective) or _first_bad_gradient(model, batch, objective)
+    where = where or "the loss itself"
     parameters = jax.tree.leaves(nnx.state(model, nnx.Param))
     largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in parameters)
     if step == 0:
@@ -52,14 +55,15 @@ def explain(model: nnx.Module, batch: Any, objective: Any, step: int, *, halve: 
     return NonFiniteError(f"training is not finite at step {step}.", why + " The model has its last finite state.", do)
 
 
-def _first_bad_output(model: Any, batch: Any) -> str | None:
-    x = batch[0] if isinstance(batch, tuple) else None
-    if x is None:
+def _first_bad_output(model: Any, batch: Any, objective: Any) -> str | None:
+    if batch is None:
         return None
     calls: list[Any] = []
     with watching(lambda *call: calls.append(call)):
-        model(x)
+        objective.measured(model, batch)
     for index, (layer, inputs) in enumerate(calls):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((nnx.state(layer), inputs))):
+            continue  # within a derivative or a map of the loss
         if not _finite(layer(inputs)):
             reach = float(jnp.max(jnp.abs(inputs)))
             return f"the output of layer {index}, {layer} (its inputs reach {reach:.2g})"
