@@ -645,8 +645,16 @@ BAD = [
     ({"data": lambda: iter([(X, Y)]), "optimizer": "lm"}, EdgewiseError, "they come batch by batch"),
     ({"optimizer": "lm", "loss": "mae"}, EdgewiseError, "needs a sum of squares"),
     ({"optimizer": "lm", "regularizers": [EdgeL1(0.1)]}, EdgewiseError, "needs a sum of squares"),
-    ({"validation": 0.0}, DataError, "leaves"),
-    ({"validation": 1.5}, DataError, "leaves"),
+    ({"validation": 0.0}, DataError, "no fraction"),
+    ({"validation": 1.5}, DataError, "no fraction"),
+    ({"validation": float("nan")}, DataError, "no fraction"),
+    ({"validation": 0.001}, DataError, "leaves 32 to train on and 0"),
+    ({"validation": [(X, Y)]}, DataError, "come batch by batch"),
+    ({"seed": -1, "validation": 0.2}, EdgewiseError, "seed must be at least 0"),
+    ({"seed": -1, "batch_size": 8}, EdgewiseError, "seed must be at least 0"),
+    ({"seed": 2**32, "batch_size": 8}, EdgewiseError, r"seed must be below 2\*\*32"),
+    ({"loss": lambda model, batch: jnp.sum(model(batch[0]) > 0)}, EdgewiseError, "number of type int32"),
+    ({"loss": lambda model, batch: jnp.mean(model(batch[0]) + 1j)}, EdgewiseError, "number of type complex64"),
     ({"validate_every": 0}, EdgewiseError, "validate_every"),
     ({"validation": (X, Y[:5])}, ShapeError, "32 and 5 rows"),
     ({"callbacks": [Callback]}, EdgewiseError, "is no callback"),
@@ -679,6 +687,58 @@ def test_what_cannot_be_used_is_refused_and_the_model_is_as_it_was(given, error,
     np.testing.assert_array_equal(parameters(model), before)
 
 
+def test_what_can_be_meant_by_one_thing_is_taken():
+    run = lambda **given: ew.fit(new(), (X, Y), steps=3, **given).history
+    plain = run()
+    for given in ({"callbacks": None, "regularizers": None, "schedule": None}, {"callbacks": EarlyStopping(3)}):
+        np.testing.assert_array_equal(run(**given).loss, plain.loss)
+    np.testing.assert_array_equal(run(regularizers=EdgeL1(0.1)).loss, run(regularizers=[EdgeL1(0.1)]).loss)
+    for fraction in (np.float32(0.25), jnp.float32(0.25)):
+        np.testing.assert_array_equal(run(validation=fraction).validation, run(validation=0.25).validation)
+    assert run(dtype=jnp.float64).loss.dtype == np.float64
+    assert run(seed=2**32 - 1, batch_size=8, validation=0.25).loss.shape == (3,)
+
+
+def test_variables_may_hold_numbers_of_python():
+    class Scaled(nnx.Module):
+        def __init__(self):
+            self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=nnx.Rngs(0))
+            self.scale, self.shift = nnx.Param(1.0), nnx.Variable(0.5)
+
+        def __call__(self, x):
+            return self.layer(x) * self.scale[...] + self.shift[...]
+
+    ours, other = Scaled(), Scaled()
+    other.scale, other.shift = nnx.Param(jnp.asarray(1.0)), nnx.Variable(jnp.asarray(0.5))
+    one, two = (ew.fit(model, (X, Y), steps=4, optimizer="adam:1e-2").history.loss for model in (ours, other))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(ours.scale[...], other.scale[...])
+    assert ours.scale[...].dtype == np.float32
+    assert float(ours.scale[...]) != 1.0
+    assert float(ours.shift[...]) == 0.5
+    together = ew.fit_ensemble(lambda seed: Scaled(), (X, Y), seeds=1, steps=4, optimizer="adam:1e-2")
+    np.testing.assert_allclose(together.loss[0], one, rtol=1e-5)
+
+
+class Sowing(nnx.Module):
+    def __init__(self, seed=0):
+        self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=nnx.Rngs(seed))
+
+    def __call__(self, x):
+        y = self.layer(x)
+        self.sow(nnx.Intermediate, "seen", y)
+        return y
+
+
+@pytest.mark.filterwarnings("ignore:Using 'Module.sow:DeprecationWarning")
+@pytest.mark.parametrize("more", [{}, {"validation": 0.25}])
+def test_a_model_that_makes_variables_is_refused(more):
+    with pytest.raises(EdgewiseError, match="makes new variables: seen"):
+        ew.fit(Sowing(), (X, Y), steps=2, **more)
+    with pytest.raises(EdgewiseError, match="makes new variables: seen"):
+        ew.fit_ensemble(Sowing, (X, Y), seeds=2, steps=2, **more)
+
+
 def test_bad_rows_later_in_a_stream_are_named():
     batches = [(X[:8], Y[:8]), (X[8:16], Y[8:16] * np.nan)]
     with pytest.raises(DataError, match="is nan"):
@@ -704,7 +764,8 @@ X = np.ones((8, 2), np.float32)
 model = ew.KAN([2, 1], ew.Chebyshev(2), rngs=nnx.Rngs(0))
 good = {"model": model, "data": (X, X[:, :1]), "steps": 1}
 for bad in ({"steps": 2.5}, {"steps": "3"}, {"model": print}, {"progress": "loud"}, {"callbacks": [print]},
-            {"optimizer": 3}, {"loss": 3}, {"validation": "0.2"}, {"data": None}, {"data": (X, None)}, {"mesh": 2}):
+            {"optimizer": 3}, {"loss": 3}, {"validation": "0.2"}, {"data": None}, {"data": (X, None)}, {"mesh": 2},
+            {"schedule": 100}, {"checkpoint": True}, {"checkpoint": b"a.npz"}, {"seed": 0.5}, {"callbacks": "early"}):
     try:
         ew.fit(**(good | bad))
     except ew.EdgewiseError as error:
@@ -713,5 +774,5 @@ for bad in ({"steps": 2.5}, {"steps": "3"}, {"model": print}, {"progress": "loud
         raise SystemExit(f"{bad} was taken")
 """
     lines = run_python(code).splitlines()
-    assert len(lines) == 11
+    assert len(lines) == 16
     assert lines[0] == "steps | steps must be an integer, got 2.5."

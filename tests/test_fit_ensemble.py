@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import edgewise as ew
-from edgewise.errors import EdgewiseError, ShapeError
+from edgewise.errors import DataError, EdgewiseError, ShapeError
 from model_checks import Compilations
 
 rng = np.random.default_rng(0)
@@ -150,6 +151,11 @@ def test_each_member_drops_out_by_its_own_key():
     assert (diverged.diverged_at >= 0).tolist() == [False, False, True, True]
 
 
+@pytest.mark.parametrize("seeds", [np.int64(2), np.arange(2), range(2)])
+def test_seeds_may_be_of_any_integer_type(seeds):
+    assert ew.fit_ensemble(make, (X, Y), seeds=seeds, steps=1).members == (("adam", 0), ("adam", 1))
+
+
 @pytest.mark.parametrize(("given", "error", "message"), [
     ({"seeds": 0}, EdgewiseError, "seeds must be at least 1"),
     ({"seeds": []}, EdgewiseError, "seeds must be distinct"),
@@ -159,11 +165,29 @@ def test_each_member_drops_out_by_its_own_key():
     ({"steps": 0}, EdgewiseError, "steps must be at least 1"),
     ({"batch_size": 25}, EdgewiseError, "larger than the data"),
     ({"batch_size": 5, "optimizer": "lm"}, EdgewiseError, "needs the whole data"),
-    ({"validation": 2.0}, EdgewiseError, "leaves"),
+    ({"validation": 2.0}, EdgewiseError, "no fraction"),
+    ({"seed": -1, "validation": 0.2}, EdgewiseError, "seed must be at least 0"),
+    ({"seed": 2**40, "batch_size": 8}, EdgewiseError, r"seed must be below 2\*\*32"),
+    ({"seeds": [0, 2**40]}, EdgewiseError, r"each of seeds must be below 2\*\*32"),
+    ({"data": [(X, Y), (X, Y)]}, DataError, "needs its data in memory"),
+    ({"loss": lambda model, batch: jnp.sum(model(batch[0]) > 0)}, EdgewiseError, "number of type int32"),
 ])  # fmt: skip
 def test_what_cannot_be_used_is_refused(given, error, message):
     with pytest.raises(error, match=message):
-        ew.fit_ensemble(make, (X, Y), **({"steps": 2, "seeds": 2} | given))
+        ew.fit_ensemble(make, **({"data": (X, Y), "steps": 2, "seeds": 2} | given))
+
+
+def test_seeds_that_are_none_are_refused(run_python):
+    code = """
+import edgewise as ew
+for seeds in (2.0, "3", None):
+    try:
+        ew.fit_ensemble(None, None, seeds=seeds, steps=1)
+    except ew.EdgewiseError as error:
+        print(error.what)
+assert ew.training.regularizers.EdgeL1(0.1)  # as the documentation writes it, with nothing else imported
+"""
+    assert run_python(code).splitlines() == [f"seeds must be an integer, got {seeds!r}." for seeds in (2.0, "3", None)]
 
 
 def test_models_of_unequal_shapes_are_refused():

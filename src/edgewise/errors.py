@@ -28,6 +28,7 @@ __all__ = [
     "check_count",
     "check_keywords",
     "check_positive",
+    "check_seed",
     "require",
     "unwritable",
 ]
@@ -125,6 +126,14 @@ def check_count(name: str, value: Any, minimum: int = 1) -> int:
     if value.__index__() < minimum:
         raise EdgewiseError(f"{name} must be at least {minimum}, got {value}.", do=f"pass a whole number >= {minimum}.")
     return value.__index__()
+
+
+def check_seed(name: str, value: Any) -> int:
+    """``value`` as an ``int`` of 32 bits, which is what random numbers begin with; :class:`EdgewiseError` otherwise."""
+    seed = check_count(name, value, 0)
+    if seed >= 2**32:
+        raise EdgewiseError(f"{name} must be below 2**32, got {seed}.", do="pass a smaller one, say 0.")
+    return seed
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from edgewise.errors import DataError, EdgewiseError, check_choice, check_count
-from edgewise.training.arrays import computing
+from edgewise.errors import DataError, EdgewiseError, check_choice, check_count, check_seed
+from edgewise.training.arrays import computing, dtype_of
 from edgewise.training.callbacks import Callback, Logging
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
+from edgewise.training.diagnosis import explained
 from edgewise.training.history import History
 from edgewise.training.loggers import Logger
 from edgewise.training.losses import resolve_loss
@@ -67,9 +69,9 @@ def fit(
     batch_size: int | None = None,
     validation: Any = None,
     validate_every: int | None = None,
-    regularizers: Sequence[Any] = (),
-    callbacks: Sequence[Callback | Monitor | Logger] = (),
-    schedule: Sequence[Any] = (),
+    regularizers: Any = (),
+    callbacks: Callback | Monitor | Logger | Sequence[Callback | Monitor | Logger] | None = (),
+    schedule: Sequence[Any] | None = (),
     mesh: Mesh | None = None,
     seed: int = 0,
     progress: bool | Callable[[Progress], None] | None = None,
@@ -95,12 +97,12 @@ def fit(
         batch_size: rows a step, shuffled anew every epoch; None is all.
         validation: data to measure the loss on, or the fraction of the samples to keep for that.
         validate_every: steps between looks at them, and by monitors; None is a hundredth of ``steps``.
-        regularizers: see ``training.regularizers``.
-        callbacks: callbacks, monitors (``EarlyStopping``, ``ReduceOnPlateau``) and loggers.
+        regularizers: one or several, see ``training.regularizers``.
+        callbacks: one or several: callbacks, monitors (``EarlyStopping``, ``ReduceOnPlateau``) and loggers.
         schedule: phases with refinements between, ``[Steps(200), Refine(6), Steps(200)]`` or ``[200, "refine:6", 200]``
             (see :mod:`edgewise.refine`).  The optimizer's state is carried across.
         mesh: splits every batch over the devices of its first axis.
-        seed: of the order of mini-batches and the choice of validation samples.
+        seed: of the order of mini-batches and the choice of validation samples, below 2**32.
         progress: True shows it, False does not, None shows it on a terminal; or a function of ``Progress``.
         checkpoint: file to keep the run in, or a ``Checkpoint``.
         resume: go on from the checkpoint where there is one; the same as if there had been no interruption, bit by bit.
@@ -117,17 +119,18 @@ def fit(
     """
     steps = None if steps is None else check_count("steps", steps)
     check_choice("on_nonfinite", on_nonfinite, ("stop", "restore"))
+    seed = check_seed("seed", seed)
     _check_model(model)
     phases = Phases.of(schedule, steps)
     check_growth(model, phases.items)
     steps = phases.steps
     resolved = resolve_optimizer(optimizer, steps)
-    objective = Objective(resolve_loss(loss), tuple(regularizers))
+    objective = Objective(resolve_loss(loss), listed(regularizers))
     check_method(resolved, objective, data, batch_size)
     check_statistics(resolved, model)
     if resolved.full_batch and on_nonfinite == "restore":
         raise EdgewiseError(f"{resolved.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
-    monitors, hooks = _sorted_callbacks(callbacks, resolved)
+    monitors, hooks = _sorted_callbacks(listed(callbacks), resolved)
     kept, header = _opened(checkpoint, resume)
     every = looks_every(steps, validate_every)
     if header is not None and validate_every is None:
@@ -135,7 +138,7 @@ def fit(
     data, validation = held_out(data, validation, seed)
     kind = computing_dtype(model, resolved, dtype)
     outer = jax.config.read("jax_enable_x64")
-    with computing(kind), shown(progress) as display:
+    with computing(kind), shown(progress) as display, explained(model, objective, data, kind):
         run = Run(
             model, data, objective, resolved,
             phases=phases, batch_size=batch_size, validation=validation, every=every, monitors=monitors, hooks=hooks,
@@ -163,7 +166,7 @@ def _check_model(model: Any) -> None:
 
 def _opened(checkpoint: str | Path | Checkpoint | None, resume: bool) -> tuple[Checkpoint | None, dict | None]:
     """Where to keep the run, ready to be written to, and the header of what is to be resumed."""
-    kept = Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
+    kept = checkpoint if checkpoint is None or isinstance(checkpoint, Checkpoint) else Checkpoint(checkpoint)
     if kept is None:
         if resume:
             raise EdgewiseError("resume=True needs a checkpoint to go on from.", do="pass checkpoint='run.npz' too.")
@@ -218,6 +221,13 @@ def check_statistics(optimizer: Optimizer, model: nnx.Module) -> None:
         )
 
 
+def listed(given: Any) -> tuple[Any, ...]:
+    """One thing, several of them or None as a tuple."""
+    if given is None:
+        return ()
+    return tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+
+
 def _sorted_callbacks(
     callbacks: Sequence[Any], optimizer: Optimizer
 ) -> tuple[tuple[Monitor, ...], tuple[Callback, ...]]:
@@ -241,7 +251,13 @@ def _sorted_callbacks(
 
 def held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
     """Training and validation data; a fraction is drawn from the samples."""
-    if validation is None or not isinstance(validation, int | float):
+    if is_stream(validation):
+        raise DataError(
+            "the validation data come batch by batch.",
+            "they are looked at as a whole.",
+            "pass arrays: validation=(X, y).",
+        )
+    if not isinstance(validation, Real) and getattr(validation, "shape", None) != ():
         return data, validation
     streams = callable(data) or is_stream(data)
     leaves = [] if streams else jax.tree.leaves(data)
@@ -252,10 +268,13 @@ def held_out(data: Any, validation: Any, seed: int) -> tuple[Any, Any]:
             "pass the validation data themselves: validation=(X, y).",
         )
     rows = rows_of(data)
-    held = round(validation * rows)
-    if not 0 < validation < 1 or not 0 < held < rows:
+    fraction: Any = validation
+    proper = 0 < fraction < 1
+    held = round(float(fraction) * rows) if proper else 0
+    if not 0 < held < rows:
+        parts = f"of {rows} samples leaves {rows - held} to train on and {held} to validate on."
         raise DataError(
-            f"validation={validation} of {rows} samples leaves {rows - held} to train on and {held} to validate on.",
+            f"validation={validation} {parts if proper else 'is no fraction of the samples.'}",
             do="pass a fraction between 0 and 1 that leaves some of both, say validation=0.2.",
         )
     order = np.random.default_rng(seed).permutation(rows)
@@ -271,7 +290,11 @@ def looks_every(steps: int, validate_every: int | None) -> int:
 def computing_dtype(model: nnx.Module, optimizer: Optimizer, dtype: Any) -> np.dtype:
     """What to compute in: ``dtype`` if given, float64 for second order, or that of the parameters."""
     if dtype is not None:
-        check_choice("dtype", str(dtype), ("float32", "float64"))
+        try:
+            name = np.dtype(dtype).name
+        except TypeError:
+            name = dtype
+        check_choice("dtype", name, ("float32", "float64"))
         return np.dtype(dtype)
-    own = jax.tree.leaves(nnx.state(model, nnx.Param))[0].dtype
+    own = dtype_of(jax.tree.leaves(nnx.state(model, nnx.Param))[0])
     return np.dtype(np.float64) if optimizer.float64 else jnp.dtype(own)

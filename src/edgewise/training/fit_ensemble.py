@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from edgewise.errors import EdgewiseError, check_count
+from edgewise.errors import DataError, EdgewiseError, check_count, check_seed
 from edgewise.training.arrays import computing, deliver
-from edgewise.training.fit import check_method, check_statistics, computing_dtype, held_out, looks_every
+from edgewise.training.diagnosis import explained
+from edgewise.training.fit import check_method, check_statistics, computing_dtype, held_out, listed, looks_every
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
 from edgewise.training.optim import LevenbergMarquardt, Optimizer, resolve_optimizer
 from edgewise.training.processes import plain_mesh
 from edgewise.training.progress import Progress, shown
-from edgewise.training.sources import InMemory, as_numbers
+from edgewise.training.sources import InMemory, as_numbers, is_stream
 
 __all__ = ["FittedEnsemble", "fit_ensemble"]
 
@@ -77,14 +78,14 @@ def fit_ensemble(
     make_model: Callable[[int], nnx.Module],
     data: Any,
     *,
-    seeds: int | Sequence[int] = 10,
+    seeds: SupportsIndex | Iterable[int] = 10,
     optimizer: Any = "adam",
     loss: Any = "mse",
     steps: int,
     batch_size: int | None = None,
     validation: Any = None,
     validate_every: int | None = None,
-    regularizers: Sequence[Any] = (),
+    regularizers: Any = (),
     seed: int = 0,
     mesh: Mesh | None = None,
     progress: bool | Callable[[Progress], None] | None = None,
@@ -97,7 +98,7 @@ def fit_ensemble(
         make_model: gives a model for a seed; all have one architecture.
         data, loss, batch_size, validation, validate_every, regularizers, seed, progress: as ``fit`` takes them; data in
             memory.  All members see the same batches.
-        seeds: how many (0, 1, ...), or which ones.
+        seeds: how many (0, 1, ...), or which ones, below 2**32.
         optimizer: one, or a sequence: ``["adam:1e-2", "adam:1e-3", "lbfgs"]``.
         steps: updates of each member.
         mesh: splits the members over the devices of its first axis.
@@ -110,14 +111,20 @@ def fit_ensemble(
         EdgewiseError: for what ``fit`` refuses too, models of unequal architecture, no seeds or no optimizers.
     """
     start = time.perf_counter()
-    chosen = _several("seeds", tuple(range(check_count("seeds", seeds))) if isinstance(seeds, int) else tuple(seeds))
+    chosen, seed = _several("seeds", _seeds(seeds)), check_seed("seed", seed)
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence) or hasattr(optimizer, "update")
     given = _several("optimizers", (optimizer,) if one else tuple(optimizer))
     resolved = [resolve_optimizer(each, check_count("steps", steps)) for each in given]
     models = [make_model(each) for each in chosen]
     check_alike(models, [f"seed {each}" for each in chosen])
-    objective = Objective(loss, tuple(regularizers))
+    objective = Objective(loss, listed(regularizers))
     every = looks_every(steps, validate_every)
+    if callable(data) or is_stream(data):
+        raise DataError(
+            "an ensemble needs its data in memory.",
+            "all members see the same batches, which are drawn on the device.",
+            "pass arrays, or train the models one by one with fit.",
+        )
     data, validation = held_out(data, validation, seed)
     parts, interrupted, mesh = [], False, plain_mesh(mesh)
     with shown(progress) as display:
@@ -125,7 +132,7 @@ def fit_ensemble(
             check_method(group[0], objective, data, batch_size)
             check_statistics(group[0], models[0])
             dtype = computing_dtype(models[0], group[0], None)
-            with computing(dtype):
+            with computing(dtype), explained(models[0], objective, data, dtype):
                 check = lambda arrays: objective.check(models[0], arrays)
                 source = InMemory(_checked(data, dtype, check), batch_size, seed=seed, mesh=None)
                 wanted = (
@@ -188,6 +195,13 @@ def _looks(done: int, steps: int, every: int) -> np.ndarray:
     """The steps after which a run of which so many are done has looked at validation data."""
     looks = np.arange(every, done + 1, every)
     return np.append(looks, steps) if done == steps and steps % every else looks
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    """So many, from 0, or those given."""
+    if isinstance(given, str) or not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
+        return tuple(range(check_count("seeds", given)))
+    return tuple(check_seed("each of seeds", each) for each in given)
 
 
 def _alike_but_for_the_rate(optimizers: Sequence[Optimizer]) -> list[list[Optimizer]]:

@@ -17,7 +17,7 @@ from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count
 from edgewise.training.feeds import Feed, Full, Shuffled, Window, rows_over
 from edgewise.training.processes import spans_processes
 
-__all__ = ["InMemory", "NoData", "Streamed", "is_stream", "place", "rows_of", "source_of"]
+__all__ = ["InMemory", "NoData", "Streamed", "first_batch", "is_stream", "place", "rows_of", "source_of"]
 
 _WINDOW_BYTES = 32e6  # of batches sent to the device at once
 _WINDOW_BATCHES = 256
@@ -230,6 +230,14 @@ class Streamed:
                 do="let all batches have the same columns and types.",
             )
         _check_finite(batch)
+
+
+def first_batch(data: Any, dtype: Any) -> Any:
+    """The arrays of the data, of the first batch of a stream."""
+    if callable(data) or is_stream(data):
+        batches: Any = data() if callable(data) else data
+        data = next(iter(batches))
+    return None if data is None else as_numbers(data, dtype)
 
 
 def rows_of(data: Any) -> int:
