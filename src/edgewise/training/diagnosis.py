@@ -61,42 +61,36 @@ def explain(model: nnx.Module, batch: Any, objective: Any, step: int, *, halve: 
 
 @contextmanager
 def explained(model: nnx.Module, objective: Any, data: Any, dtype: Any) -> Iterator[None]:
-    """Within the block, what JAX raises for a loss that has no gradient, or for a model that grows, says so."""
+    """Within the block, what JAX raises for a model that grows says so."""
     try:
         yield
     except (TypeError, ValueError) as error:
-        found = None if isinstance(error, EdgewiseError) else _not_trainable(model, objective, data, dtype)
+        found = None if isinstance(error, EdgewiseError) else _grown(model, objective, data, dtype)
         if found is None:
             raise
         raise found from error
 
 
-def _not_trainable(model: nnx.Module, objective: Any, data: Any, dtype: Any) -> EdgewiseError | None:
+def _grown(model: nnx.Module, objective: Any, data: Any, dtype: Any) -> EdgewiseError | None:
     graphdef, state = nnx.split(model)
 
     def evaluated(state, batch):
         copy = nnx.merge(graphdef, state, copy=True)
-        return objective(copy, batch), nnx.split(copy)[1]
+        objective(copy, batch)
+        return nnx.split(copy)[1]
 
     try:
-        state = jax.tree.map(cast_to(dtype), state)
-        value, after = jax.eval_shape(evaluated, state, first_batch(data, dtype))
+        after = jax.eval_shape(evaluated, jax.tree.map(cast_to(dtype), state), first_batch(data, dtype))
     except Exception:  # an error of the user's own function, say, which has been raised already
         return None
-    if not jnp.issubdtype(value.dtype, jnp.floating):
-        return EdgewiseError(
-            f"the loss is a number of type {value.dtype}.",
-            "its gradient is taken: it must be a real floating-point number.",
-            "return say jnp.mean(jnp.abs(error) ** 2).",
-        )
     names = lambda state: {".".join(map(str, path)) for path, _ in nnx.to_flat_state(state)}
-    if new := names(after) - names(state):
-        return EdgewiseError(
-            f"a call of the model makes new variables: {', '.join(sorted(new))}.",
-            "a compiled loop has the same variables at every step; sow, for one, adds to them.",
-            "leave that out in training, or make the variable in __init__ and set it in the call.",
-        )
-    return None
+    if not (new := names(after) - names(state)):
+        return None
+    return EdgewiseError(
+        f"a call of the model makes new variables: {', '.join(sorted(new))}.",
+        "a compiled loop has the same variables at every step; sow, for one, adds to them.",
+        "leave that out in training, or make the variable in __init__ and set it in the call.",
+    )
 
 
 def _first_bad_output(model: Any, batch: Any, objective: Any) -> str | None:

@@ -205,17 +205,20 @@ class Objective(CheckedKeywords):
 
 
 def _check_scalar(kind: str, function: Callable[[Any, Any], Any], model: Any, batch: Any) -> None:
-    shape = _shape_of(f"the {kind}", function, model, batch)
+    result = nnx.eval_shape(function, model, batch)
+    shape = _shape_told(f"the {kind}", result)
     if shape != ():
         raise ShapeError(
             f"the {kind} {function!r} has the shape {shape}.",
             "its gradient is taken: it must be one number.",
             "return its mean, jnp.mean(...).",
         )
-
-
-def _shape_of(what: str, function: Callable[[Any, Any], Any], model: Any, batch: Any) -> tuple[int, ...]:
-    return _shape_told(what, nnx.eval_shape(function, model, batch))
+    if not jnp.issubdtype(result.dtype, jnp.floating):
+        raise EdgewiseError(
+            f"the {kind} {function!r} is a number of type {result.dtype}.",
+            "its gradient is taken: it must be a real floating-point number.",
+            "return say jnp.mean(jnp.abs(error) ** 2).",
+        )
 
 
 @partial(jax.jit, static_argnums=0)
