@@ -9,7 +9,9 @@ import pytest
 from flax import nnx
 
 import edgewise as ew
+from edgewise._compilation import operations
 from edgewise.errors import DataError, EdgewiseError, ShapeError
+from edgewise.training import members
 from model_checks import Compilations
 
 rng = np.random.default_rng(0)
@@ -62,6 +64,20 @@ def test_second_order_members_are_trained_in_float64():
         alone = ew.fit(make(seed), (X, Y), steps=6, optimizer=name)
         np.testing.assert_allclose(together.loss[index], alone.history.loss, rtol=1e-6)
     assert together.model(0).layers[0].coef.dtype == np.float32
+
+
+def test_matrices_of_several_members_are_not_factorized_at_once(monkeypatch):
+    seen, train = [], members.Members.train
+
+    def looked_at(self, display):
+        program = self._compiled.advance.divided.trace(self.state, self.data, np.int32(0), np.int32(1)).jaxpr.jaxpr
+        seen.extend(each.invars[0].aval.shape for each in operations(program) if each.primitive.name == "cholesky")
+        return train(self, display)
+
+    monkeypatch.setattr(members.Members, "train", looked_at)
+    ew.fit_ensemble(make, (X, Y), seeds=3, steps=2, optimizer="lm")
+    assert seen
+    assert all(np.prod(shape[:-2]) == 1 for shape in seen)
 
 
 def test_a_diverging_member_is_marked_and_the_others_go_on():

@@ -19,6 +19,7 @@ from edgewise.errors import ShapeError
 from edgewise.training.arrays import cast_to
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import PROGRAMS, Pace, Program, Room
+from edgewise.training.optim import LevenbergMarquardt, Optimizer
 from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
@@ -65,7 +66,8 @@ class Members:
         self.compile_seconds = 0.0
         devices = 1 if mesh is None else mesh.size
         platform = jax.default_backend() if mesh is None else mesh.devices.flat[0].platform
-        self.spread = _Spread(_group_size(split[0][0], samples, -(-self.count // devices), platform), mesh)
+        group = _group_size(split[0][0], samples, -(-self.count // devices), platform)
+        self.spread = _Spread(1 if platform == "cpu" and _factorizes(options["optimizer"], mesh) else group, mesh)
         self._compiled = _compiled(self.program, self.spread)
         padding = -self.count % (self.spread.group * devices)
         split += split[:1] * padding
@@ -199,6 +201,15 @@ def _stack(trees):
 def _architecture(model):
     """What tells apart models of equal shapes: the configuration, but for the initialization."""
     return {name: value for name, value in getattr(model, "config", {}).items() if name != "init"}
+
+
+def _factorizes(optimizer: Optimizer, mesh: Mesh | None) -> bool:
+    """Whether a step may call LAPACK, which must not get the matrices of several members at once on a CPU.
+
+    jaxlib hands them to the threads that XLA computes with and waits for them on one of these: where several devices
+    share the threads, all may wait for ever.  On one device it gains nothing.
+    """
+    return isinstance(optimizer.transform, LevenbergMarquardt) or (mesh is not None and not optimizer.packed)
 
 
 def _group_size(params, samples: int, members: int, platform: str) -> int:
