@@ -106,7 +106,27 @@ def test_named_tables(kind):
 
 
 ROWS = np.arange(20.0)[:, None]
+
+
+def labels(*last):
+    """Labels of two classes for ``ROWS``, the last ones as given, as NumPy objects."""
+    return np.array([*["a", "b"] * 10][: 20 - len(last)] + list(last), object)
+
+
 BAD = {
+    "unknown name with a target": (("diabetis",), {"target": "y"}, UnknownNameError, "did you mean 'diabetes'"),
+    "missing label": (((ROWS, labels(None)),), {}, DataError, r"y\[19\] is None"),
+    "nan label": (((ROWS, labels(np.nan)),), {}, DataError, r"y\[19\] is nan"),
+    "nan between texts": (((ROWS, [*"ab" * 9, "a", np.nan]),), {}, DataError, r"y\[19\] is nan"),
+    "infinite class": (((ROWS, np.where(ROWS[:, 0] > 9, 1.0, np.inf)),), {"task": "classification"}, DataError,
+                       r"y\[0\] is inf"),
+    "nan class": (((ROWS, np.where(ROWS[:, 0] > 9, 1.0, np.nan)),), {"task": "classification"}, DataError,
+                  r"y\[0\] is nan"),
+    "mixed labels": (((ROWS, labels(1, 1)),), {}, DataError, "several types: int, text"),
+    "labels of several columns": (((ROWS, np.eye(2)[np.arange(20) % 2]),), {"task": "classification"}, DataError,
+                                  "one label per row"),
+    **{f"huge in row {row}": (((ROWS, np.where(row == ROWS, 1e300, ROWS)[:, 0]),), {}, DataError, "'y' holds 1e")
+       for row in (0, 4)},
     "unknown name": (("diabets",), {}, UnknownNameError, "did you mean 'diabetes'"),
     "unknown task": ((None,), {"task": "regresion"}, UnknownNameError, "did you mean 'regression'"),
     "wrong task": (("f1",), {"task": "classification"}, DataError, "is a regression task"),
@@ -121,7 +141,7 @@ BAD = {
     "text": (((np.full((20, 1), "a"), ROWS[:, 0]),), {}, DataError, "no array of numbers"),
     "constant": (((np.ones((20, 1)), ROWS[:, 0]),), {}, DataError, "constant"),
     "constant target": (((ROWS, np.ones(20)),), {}, DataError, "constant"),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -129,6 +149,18 @@ def test_bad_data_are_named(case):
     arguments, keywords, kind, message = BAD[case]
     with pytest.raises(kind, match=message):
         resolve_task(*arguments, **keywords)
+
+
+def test_a_name_that_is_nothing_offers_the_file(tmp_path, monkeypatch):
+    (tmp_path / "prices.csv").write_text("a,y\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnknownNameError, match=r"no file either(.|\n)*Or the file 'prices.csv'"):
+        resolve_task("price", target="y")
+
+
+def test_labels_may_be_a_column_or_truth_values():
+    for y in (ROWS > 9, (ROWS > 9).astype(int), np.where(ROWS > 9, "yes", "no")):
+        assert len(resolve_task((ROWS, y), task="classification").class_names) == 2
 
 
 def test_a_task_checks_its_shapes():

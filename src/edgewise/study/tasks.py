@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,6 +19,7 @@ __all__ = ["DATA_NAMES", "PUBLISHED_SCORES", "SPLIT_SEED", "TEST_FRACTION", "Tas
 TEST_FRACTION = 0.2
 SPLIT_SEED = 42
 KINDS = ("regression", "classification")
+NO_LABEL = ("None", "nan", "inf", "-inf", "NaT", "<NA>")
 DATA_NAMES = ("published", *datasets.FUNCTIONS, *datasets.NAMES)
 
 # Test MSE of jaxKAN's tutorial 3 (jaxKAN 0.3.7, seed 42), one seed each.
@@ -152,8 +153,7 @@ def standardized_task(table: Table, source: Mapping[str, Any]) -> Task:
     so that every scheme, every seed and every run sees the same rows.
     """
     train, test = split_rows(table.y if table.class_names else None, len(table.X))
-    mean, scale = _statistics(table.X[train])
-    X = ((table.X - mean) / scale).astype(np.float32)
+    X, _, _ = _standardized(table.name, table.feature_names, table.X, train)
     common: dict[str, Any] = {
         "name": table.name,
         "kind": table.kind,
@@ -168,10 +168,9 @@ def standardized_task(table: Table, source: Mapping[str, Any]) -> Task:
         target_names: tuple[str, ...] = (table.target_name,)
     else:
         raw = table.y.reshape(len(table.X), -1)
-        y_mean, y_scale = _statistics(raw[train])
-        y = ((raw - y_mean) / y_scale).astype(np.float32)
         names = tuple(f"{table.target_name}{i}" for i in range(raw.shape[1]))
         target_names = (table.target_name,) if raw.shape[1] == 1 else names
+        y, y_mean, y_scale = _standardized(table.name, target_names, raw, train)
     return Task(
         X_train=X[train],
         y_train=y[train],
@@ -203,20 +202,33 @@ def split_rows(classes: np.ndarray | None, rows: int) -> tuple[np.ndarray, np.nd
     return random.permutation(np.concatenate(train)), random.permutation(np.concatenate(test))
 
 
-def _statistics(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    scale = values.std(axis=0)
-    # A column may vary in the test rows only; leaving its scale alone keeps it finite.
-    return values.mean(axis=0), np.where(scale > 0, scale, 1.0)
+def _standardized(
+    table: str, names: Sequence[str], values: np.ndarray, train: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``values`` ``[n, columns]`` as float32 by the statistics of the rows ``train``; their means and scales."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = values[train].mean(axis=0), values[train].std(axis=0)
+        # A column may vary in the test rows only; leaving its scale alone keeps it finite.
+        scale = np.where(scale > 0, scale, 1.0)
+        scaled = ((values - mean) / scale).astype(np.float32)
+    for column in np.flatnonzero(~np.isfinite(scale) | ~np.isfinite(scaled).all(axis=0))[:1]:
+        raise DataError(
+            f"{table}: column {names[column]!r} holds {values[np.abs(values[:, column]).argmax(), column]:g}.",
+            "it is so large that the column cannot be standardized.",
+            "mend or remove that row, or give the column in larger units.",
+        )
+    return scaled, mean, scale
 
 
 def _named_task(name: str, target: str | None, task: str | None) -> Task:
-    if target is not None:
-        raise DataError(f"{name!r} has its own target; target={target!r} does not apply.", do="leave the target out.")
     if name not in DATA_NAMES:
         error = unknown_name("data set", name, DATA_NAMES)
-        csvs = [file.name for file in Path.cwd().glob("*.csv")]
-        near = get_close_matches(name, csvs, n=1)
-        raise UnknownNameError(error.what, error.why, error.do + (f" Or the file {near[0]!r}?" if near else ""))
+        files = {file.stem: file.name for file in Path.cwd().glob("*.csv")}
+        near = get_close_matches(name, files, n=1)
+        why = "it is no file either." if target is not None else ""
+        raise UnknownNameError(error.what, why, error.do + (f" Or the file {files[near[0]]!r}?" if near else ""))
+    if target is not None:
+        raise DataError(f"{name!r} has its own target; target={target!r} does not apply.", do="leave the target out.")
     if name in datasets.NAMES:
         result = standardized_task(datasets.load(name), {"data": name})
     else:
@@ -254,12 +266,36 @@ def _array_table(X: Any, y: Any, task: str | None) -> Table:
     X = _finite_array("X", X)
     check_constant("X", names, X)
     if task == "classification":
-        numbers, classes = class_numbers("y", "y", labels.reshape(len(X)))
+        numbers, classes = class_numbers("y", "y", _labels(y))
         return Table("arrays", X, numbers, names, "y", classes)
     values = _finite_array("y", labels)
     for i, column in enumerate(values.reshape(len(X), -1).T):
         check_target("y", f"y{i}" if values.ndim > 1 else "y", column)
     return Table("arrays", X, values, names, "y")
+
+
+def _labels(y: Any) -> np.ndarray:
+    """Class labels as an array ``[n]`` that can be sorted: texts, or numbers."""
+    # As they were given: NumPy makes text of a missing label between texts.
+    labels = np.asarray(y, None if np.asarray(y).dtype.kind in "biuf" else object)
+    if labels.size != len(labels):
+        raise DataError(
+            f"y has shape {labels.shape}.",
+            "a classification has one label per row.",
+            "pass labels of shape (rows,); for a 0/1 column per class: y.argmax(axis=1).",
+        )
+    labels = labels.reshape(-1)
+    for row, label in enumerate(labels):
+        if not isinstance(label, str) and str(label) in NO_LABEL:
+            raise DataError(f"y[{row}] is {label}.", "it is no class.", "fill in or remove such rows.")
+    kinds = sorted({"text" if isinstance(label, str) else type(label).__name__ for label in labels.tolist()})
+    if len(kinds) > 1 and "text" in kinds:
+        raise DataError(
+            f"y holds labels of several types: {', '.join(kinds)}.",
+            "classes are sorted, and these have no common order.",
+            "make all labels texts, or all of them numbers.",
+        )
+    return labels
 
 
 def _finite_array(name: str, values: np.ndarray) -> np.ndarray:
