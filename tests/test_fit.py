@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
 import signal
 import threading
 import time
@@ -632,6 +634,7 @@ def test_there_is_room_for_every_loss(steps, slots):
 
 
 BAD = [
+    ({"step": 2}, UnknownNameError, r"keyword of fit: 'step'(.|\n)*did you mean 'steps'"),
     ({"steps": 0}, EdgewiseError, "steps must be at least 1"),
     ({"steps": -3}, EdgewiseError, "steps must be at least 1"),
     ({"loss": "msee"}, UnknownNameError, "did you mean 'mse'"),
@@ -675,6 +678,12 @@ BAD = [
     ({"data": iter([])}, DataError, "iterable of batches is empty"),
     ({"model": nnx.Module()}, EdgewiseError, "no parameters"),
 ]
+
+
+def test_the_signatures_are_those_of_the_functions():
+    for function in (ew.fit, ew.fit_ensemble, ew.study.compare):
+        assert inspect.signature(function).parameters["optimizer"].default.startswith("adam")
+        assert pickle.loads(pickle.dumps(function)) is function
 
 
 @pytest.mark.parametrize(("given", "error", "message"), BAD, ids=[str(index) for index in range(len(BAD))])

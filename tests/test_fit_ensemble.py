@@ -10,7 +10,7 @@ from flax import nnx
 
 import edgewise as ew
 from edgewise._compilation import operations
-from edgewise.errors import DataError, EdgewiseError, ShapeError
+from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.training import members
 from model_checks import Compilations
 
@@ -175,6 +175,7 @@ def test_seeds_may_be_of_any_integer_type(seeds):
 @pytest.mark.parametrize(("given", "error", "message"), [
     ({"seeds": 0}, EdgewiseError, "seeds must be at least 1"),
     ({"seeds": []}, EdgewiseError, "seeds must be distinct"),
+    ({"epochs": 2}, UnknownNameError, r"keyword of fit_ensemble: 'epochs'(.|\n)*Valid: .*steps"),
     ({"seeds": [1, 1]}, EdgewiseError, "seeds must be distinct"),
     ({"optimizer": []}, EdgewiseError, "optimizers must be distinct"),
     ({"optimizer": "adan"}, EdgewiseError, "did you mean 'adam'"),

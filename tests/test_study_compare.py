@@ -187,6 +187,10 @@ BAD = {
     "same seeds": ({"seeds": [1, 1]}, EdgewiseError, "distinct"),
     "epochs": ({"epochs": 0}, EdgewiseError, "epochs must be at least 1"),
     "widths": ({"widths": (6, -1)}, EdgewiseError, "width must be at least 1"),
+    "schemes": ({"schemes": 5}, EdgewiseError, "5 is neither a name nor an initializer"),
+    "no schemes": ({"schemes": None}, EdgewiseError, "None is neither a name"),
+    "schemes of a list": ({"schemes": ["glorot", 5]}, EdgewiseError, "5 is neither a name"),
+    "keyword": ({"scheme": "glorot"}, UnknownNameError, r"keyword of compare: 'scheme'(.|\n)*did you mean 'schemes'"),
     "devices": ({"devices": 4096}, EdgewiseError, "4096 devices"),
 }
 
@@ -198,6 +202,28 @@ def test_bad_arguments_are_named_before_training(case, engine, tmp_path):
         compare(**(QUICK | arguments), out=tmp_path / "out")
     assert not engine
     assert not (tmp_path / "out").exists()
+
+
+def test_numbers_of_a_wrong_type_are_refused(run_python):
+    code = """
+from edgewise.study import compare
+for given in ({"seeds": 2.0}, {"seeds": [1.5]}, {"seeds": None}, {"widths": 6.0}, {"widths": "6,6"}, {"epochs": 2.0}):
+    try:
+        compare("f1", **given)
+    except ValueError as error:
+        print(error.what)
+"""  # beside the type checks of the tests
+    assert run_python(code).splitlines() == [
+        f"{what} must be an integer, got {value}."
+        for what, value in [("seeds", 2.0), ("each of seeds", 1.5), ("seeds", None), ("width", 6.0), ("width", "'6,6'"),
+                            ("epochs", 2.0)]
+    ]  # fmt: skip
+
+
+def test_numbers_may_be_of_any_integer_type_and_none_is_a_residual():
+    result = compare("f1", widths=6, seeds=np.int64(3), epochs=5, residual="none")
+    assert (result.settings["widths"], result.seeds, result.settings["residual"]) == ([2, 6, 1], (0, 1, 2), None)
+    assert compare("f1", widths=np.array([6]), seeds=np.arange(3), epochs=5).settings == result.settings
 
 
 def test_an_existing_folder_is_kept(engine, tmp_path):

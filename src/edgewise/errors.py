@@ -8,14 +8,15 @@ to *do* about it, with the code to do it where there is one.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from numbers import Real
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 __all__ = [
     "CheckedKeywords",
@@ -26,12 +27,18 @@ __all__ = [
     "UnknownNameError",
     "check_choice",
     "check_count",
+    "check_counts",
     "check_keywords",
     "check_positive",
     "check_seed",
+    "check_seeds",
+    "checked_keywords",
     "require",
     "unwritable",
 ]
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
 
 
 class EdgewiseError(ValueError):
@@ -95,6 +102,18 @@ def check_keywords(
             raise unknown_name(f"keyword of {where}:", name, valid, (synonyms or {}).get(name))
 
 
+def checked_keywords(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """Decorator: an unknown keyword raises :class:`UnknownNameError`, which offers the nearest one."""
+    valid = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
+    def checked(*arguments: _Parameters.args, **keywords: _Parameters.kwargs) -> _Result:
+        check_keywords(function.__name__, keywords, valid)
+        return function(*arguments, **keywords)
+
+    return checked
+
+
 class _InitSignature:
     """The signature of ``__init__``, which a ``__new__`` of its own would hide from ``help`` and editors."""
 
@@ -134,6 +153,27 @@ def check_seed(name: str, value: Any) -> int:
     if seed >= 2**32:
         raise EdgewiseError(f"{name} must be below 2**32, got {seed}.", do="pass a smaller one, say 0.")
     return seed
+
+
+def _is_single(value: Any) -> bool:
+    return isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "shape", None) == ()
+
+
+def check_counts(name: str, value: Any, minimum: int = 1) -> tuple[int, ...]:
+    """``value``, one whole number or several, as a tuple of ``int``; :class:`EdgewiseError` otherwise."""
+    return tuple(check_count(name, each, minimum) for each in ((value,) if _is_single(value) else value))
+
+
+def check_seeds(value: Any) -> tuple[int, ...]:
+    """The seeds that ``value`` means: so many from 0, or those given, distinct; :class:`EdgewiseError` otherwise."""
+    if _is_single(value):
+        return tuple(range(check_count("seeds", value)))
+    seeds = tuple(check_seed("each of seeds", each) for each in value)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise EdgewiseError(
+            f"seeds must be distinct and at least one, got {seeds!r}.", do="pass a number, such as seeds=16."
+        )
+    return seeds
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -68,7 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
         raise EdgewiseError("both a file and --data were given.", do="give one of them.")
     as_json, quiet = given.get("json", False), given.get("quiet", False)
     out = Path(given["out"]) if "out" in given else free_folder(OUT)
-    residual = None if arguments.residual.lower() == "none" else arguments.residual
     from edgewise.study.tasks import resolve_task
 
     enable_compilation_cache()
@@ -84,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         seeds=arguments.seeds,
         epochs=arguments.epochs,
         optimizer=arguments.optimizer,
-        residual=residual,
+        residual=arguments.residual,
         bias=not given.get("no_bias", False),
         out=out,
         force=given.get("force", False),

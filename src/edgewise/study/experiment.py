@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
-from edgewise.errors import EdgewiseError, check_count
+from edgewise.errors import EdgewiseError, check_count, check_counts, check_seeds, checked_keywords
 from edgewise.study.comparison import Comparison, Curves, quantiles
 from edgewise.study.report import prepare_folder
 from edgewise.study.schemes import choose_schemes
@@ -21,15 +21,16 @@ from edgewise.study.verdict import judge
 __all__ = ["compare"]
 
 
+@checked_keywords
 def compare(
     data: Any = None,
     *,
     target: str | None = None,
     task: str | None = None,
     basis: Any = "chebyshev:5",
-    widths: Sequence[int] = (6, 6),
+    widths: SupportsIndex | Iterable[int] = (6, 6),
     schemes: Any = "all",
-    seeds: int | Sequence[int] = 16,
+    seeds: SupportsIndex | Iterable[int] = 16,
     epochs: int = 2000,
     optimizer: str = "adam:1e-3",
     residual: Any = None,
@@ -50,13 +51,13 @@ def compare(
         target: the column of a CSV file to predict.
         task: ``"regression"`` or ``"classification"``; ``None``: as the data suggest.
         basis: a name such as ``"chebyshev:5"``, or a basis.
-        widths: widths of the hidden layers.
+        widths: widths of the hidden layers; one number is one layer.
         schemes: ``"all"``, ``"published"`` (the five of the published experiment), names (with commas, or a sequence),
             or initializers: one, a sequence, or a mapping from names.
-        seeds: how many (0, 1, ...), or which ones.
+        seeds: how many (0, 1, ...), or which ones, below 2**32.
         epochs: steps of the optimizer on the whole training data.
         optimizer: such as ``"adam:1e-3"``.
-        residual: ``None`` or the name of a residual function, such as ``"silu"``.
+        residual: ``None`` or ``"none"``, a residual function, or the name of one, such as ``"silu"``.
         bias: whether layers have a bias.
         out: folder for results.json, report.html and plots; ``None`` writes nothing.
         force: whether to overwrite a study in ``out``.
@@ -71,13 +72,9 @@ def compare(
         KeyboardInterrupt: interrupted before the first epochs were finished.
     """
     task_ = resolve_task(data, target=target, task=task)
-    seed_list = tuple(range(check_count("seeds", seeds))) if isinstance(seeds, int) else tuple(int(s) for s in seeds)
-    if not seed_list or len(set(seed_list)) < len(seed_list):
-        raise EdgewiseError(
-            f"seeds must be distinct and at least one, got {seeds!r}.", do="pass a number, such as seeds=16."
-        )
-    hidden = tuple(check_count("width", width) for width in widths)
-    check_count("epochs", epochs)
+    seed_list, hidden, epochs = check_seeds(seeds), check_counts("width", widths), check_count("epochs", epochs)
+    if isinstance(residual, str) and residual.lower() == "none":
+        residual = None
     folder = None if out is None else prepare_folder(Path(out), force=force)
     try:
         chosen, notes = choose_schemes(schemes, residual)

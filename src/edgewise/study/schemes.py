@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgewise.errors import EdgewiseError, unknown_name
@@ -44,6 +44,8 @@ def choose_schemes(schemes: Any, residual: Any) -> tuple[dict[str, Any], tuple[s
             schemes = [name.strip() for name in schemes.split(",") if name.strip()]
         elif callable(schemes):
             schemes = [schemes]
+        elif not isinstance(schemes, Iterable):
+            raise _no_scheme(schemes)
         items = [(_name(scheme, SCHEMES), _instance(scheme, SCHEMES)) for scheme in schemes]
     names = [name for name, _ in items]
     if not names or len(set(names)) < len(names):
@@ -63,10 +65,20 @@ def choose_schemes(schemes: Any, residual: Any) -> tuple[dict[str, Any], tuple[s
 
 def _instance(scheme: Any, known: Mapping[str, Any]) -> Any:
     if not isinstance(scheme, str):
+        if not callable(scheme):
+            raise _no_scheme(scheme)
         return scheme() if isinstance(scheme, type) else scheme
     if scheme not in known:
         raise unknown_name("scheme", scheme, [*known, "all", "published"])
     return known[scheme]()
+
+
+def _no_scheme(given: Any) -> EdgewiseError:
+    return EdgewiseError(
+        f"{given!r} is neither a name nor an initializer.",
+        "a study compares initialization schemes.",
+        "pass schemes='all', names such as 'default,glorot', or initializers such as edgewise.init.Glorot(gain=1.0).",
+    )
 
 
 def _name(scheme: Any, known: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 from jax.sharding import Mesh
 
-from edgewise.errors import DataError, EdgewiseError, check_choice, check_count, check_seed
+from edgewise.errors import DataError, EdgewiseError, check_choice, check_count, check_seed, checked_keywords
 from edgewise.training.arrays import computing, dtype_of
 from edgewise.training.callbacks import Callback, Logging
 from edgewise.training.checkpoint import Checkpoint, CheckpointError, read_header
@@ -59,6 +59,7 @@ class FitResult:
         return f"FitResult({self.reason} after {self.step} steps, {self.history}, model={self.model})"
 
 
+@checked_keywords
 def fit(
     model: nnx.Module,
     data: Any,

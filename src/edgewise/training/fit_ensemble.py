@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 
-from edgewise.errors import DataError, EdgewiseError, check_count, check_seed
+from edgewise.errors import DataError, EdgewiseError, check_count, check_seed, check_seeds, checked_keywords
 from edgewise.training.arrays import computing, deliver
 from edgewise.training.diagnosis import explained
 from edgewise.training.fit import check_method, check_statistics, computing_dtype, held_out, listed, looks_every
@@ -74,6 +74,7 @@ class FittedEnsemble:
         return int(np.argmin(last))
 
 
+@checked_keywords
 def fit_ensemble(
     make_model: Callable[[int], nnx.Module],
     data: Any,
@@ -111,9 +112,9 @@ def fit_ensemble(
         EdgewiseError: for what ``fit`` refuses too, models of unequal architecture, no seeds or no optimizers.
     """
     start = time.perf_counter()
-    chosen, seed = _several("seeds", _seeds(seeds)), check_seed("seed", seed)
+    chosen, seed = check_seeds(seeds), check_seed("seed", seed)
     one = isinstance(optimizer, str) or not isinstance(optimizer, Sequence) or hasattr(optimizer, "update")
-    given = _several("optimizers", (optimizer,) if one else tuple(optimizer))
+    given = _distinct((optimizer,) if one else tuple(optimizer))
     resolved = [resolve_optimizer(each, check_count("steps", steps)) for each in given]
     models = [make_model(each) for each in chosen]
     check_alike(models, [f"seed {each}" for each in chosen])
@@ -197,13 +198,6 @@ def _looks(done: int, steps: int, every: int) -> np.ndarray:
     return np.append(looks, steps) if done == steps and steps % every else looks
 
 
-def _seeds(given: Any) -> tuple[int, ...]:
-    """So many, from 0, or those given."""
-    if isinstance(given, str) or not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
-        return tuple(range(check_count("seeds", given)))
-    return tuple(check_seed("each of seeds", each) for each in given)
-
-
 def _alike_but_for_the_rate(optimizers: Sequence[Optimizer]) -> list[list[Optimizer]]:
     """Groups of optimizers that one program serves: updates are linear in the learning rate."""
     groups: dict[Any, list[Optimizer]] = {}
@@ -225,7 +219,9 @@ def _checked(data: Any, dtype: Any, check: Callable[[Any], None]) -> Any:
     return arrays
 
 
-def _several(what: str, given: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not given or len({str(each) for each in given}) < len(given):
-        raise EdgewiseError(f"{what} must be distinct and at least one, got {given!r}.", do=f"pass one or more {what}.")
-    return given
+def _distinct(optimizers: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not optimizers or len({str(each) for each in optimizers}) < len(optimizers):
+        raise EdgewiseError(
+            f"optimizers must be distinct and at least one, got {optimizers!r}.", do="pass one or more optimizers."
+        )
+    return optimizers
