@@ -7,17 +7,23 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import optax
 import pytest
 
+import edgewise
 import fake_engine
 from edgewise import init
 from edgewise.errors import EdgewiseError, MissingExtraError, UnknownNameError
-from edgewise.study import compare
+from edgewise.nn.residuals import RESIDUALS
+from edgewise.study import compare, resolve_task
 from edgewise.study.comparison import quantiles
 from edgewise.study.schemes import choose_schemes
 from edgewise.training import ensemble
+from edgewise.training.optim import LevenbergMarquardt
 
 QUICK = {"schemes": "published", "seeds": 8, "epochs": 50}
+PUBLISHED = QUICK | {"epochs": 2000}
+ADAM = optax.adam(1e-3)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +40,7 @@ def engine(monkeypatch):
 
 
 def test_rows_follow_the_scores():
-    result = compare(**QUICK)
+    result = compare(**PUBLISHED)
     assert [row.scheme for row in result.rows] == ["default", "lecun", "glorot", "glorot_fine", "power"]
     assert result.scores.shape == (5, 8)
     for row in result.rows[:-1]:
@@ -84,7 +90,7 @@ def test_classification():
 
 
 def test_the_text_has_table_verdict_and_notes():
-    text = str(compare(**QUICK))
+    text = str(compare(**PUBLISHED))
     for part in ("glorot_fine", "0.00563", "published", "Best: default", "gain", "Wilcoxon", "Note: ", "1/8"):
         assert part in text, text
     assert max(len(line) for line in text.split("Best:")[0].splitlines()) <= 118
@@ -131,10 +137,81 @@ def test_the_command_that_repeats_it(arguments, expected):
     assert compare(**(QUICK | {"schemes": "all"} | arguments)).command == expected
 
 
-def test_a_study_of_objects_is_repeated_in_python():
-    command = compare(schemes={"gain 1": init.Glorot(gain=1.0), "default": init.Default()}, seeds=8, epochs=5).command
-    assert command.startswith("edgewise.study.compare(")
-    assert "Glorot" in command
+def half(x):
+    """A residual function that another program finds by its module."""
+    return 0.5 * x
+
+
+def mine(stats):
+    """A scheme of the user's."""
+    return init.Scales(0.1)
+
+
+X = np.random.default_rng(0).normal(size=(30, 2))
+Y = np.arange(30) % 3
+TASK = resolve_task((X, Y))
+PYTHON = {
+    "basis": ({"data": "f1", "basis": edgewise.Chebyshev(3) | edgewise.Fourier(2)}, "", {}),
+    "numbers of NumPy": ({"data": "f1", "basis": edgewise.BSpline(domain=(0.0, np.float64(2)))}, "", {}),
+    "schemes": ({"data": "f1", "schemes": {"gain 1": init.Glorot(gain=1.0), "default": "default"}}, "", {}),
+    "seeds": ({"data": "f1", "seeds": (3, 5)}, "", {}),
+    "residual": ({"data": "f1", "residual": half}, "", {}),
+    "known residual": ({"data": "f1", "residual": RESIDUALS["silu"], "basis": edgewise.Sine(3)}, "", {}),
+    "least squares": ({"data": "f1", "optimizer": LevenbergMarquardt(damping=0.5)}, "", {}),
+    "file": ({"data": "d.csv", "target": "y", "task": "classification", "basis": edgewise.Chebyshev(3)}, "", {}),
+    "arrays": ({"data": (X, Y), "task": "classification"}, "X: the array given; y: the array given", {"X": X, "y": Y}),
+    "task": ({"data": TASK, "schemes": "default"}, "task: the Task given", {"task": TASK}),
+    "optax": ({"data": "f1", "optimizer": ADAM}, "optimizer: the object given", {"optimizer": ADAM}),
+    "functions": ({"data": "f1", "schemes": {"a": mine, "b": init.Glorot(distribution=half)}},
+                  "mine: the function given; half: the function given", {"mine": mine, "half": half}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PYTHON)
+def test_a_study_of_objects_is_repeated_in_python(case, engine, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,y\n" + "".join(f"{i},{i % 2}\n" for i in range(20)))
+    arguments, comment, names = PYTHON[case]
+    first = compare(**({"seeds": 2, "epochs": 5, "widths": 3, "bias": False} | arguments))
+    call, _, said = first.command.partition("  # ")
+    assert said == comment
+    assert "0x" not in first.to_json()
+    again = eval(call, {"edgewise": edgewise} | names)
+    assert {**again.settings, "basis": ""} == {**first.settings, "basis": ""}
+    assert again.gains == first.gains
+    one, other = engine
+    assert one.members == other.members
+    assert [one.keywords[name] for name in ("optimizer", "loss")] == [
+        other.keywords[name] for name in ("optimizer", "loss")
+    ]
+    np.testing.assert_array_equal(one.arguments[0][1], other.arguments[0][1])
+
+
+def test_no_name_stands_for_two_things():
+    schemes = {"a": init.Glorot(distribution=lambda p: p), "b": init.LeCun(distribution=lambda p: 2 * p)}
+    result = compare("f1", schemes=schemes, seeds=2, epochs=5, basis=edgewise.Chebyshev(3))
+    assert "LeCun(distribution=distribution_)" in result.command
+    assert result.command.endswith("distribution: the function given; distribution_: the function given")
+    assert "· [2, 6, 6, 1] Chebyshev(3) ·" in result.headline
+
+
+@pytest.mark.parametrize(
+    ("given", "left_out"),
+    [
+        ({}, ""),
+        ({"basis": edgewise.Chebyshev(5), "optimizer": "adam:0.001", "residual": "none"}, ""),
+        ({"epochs": 5, "widths": 2}, "widths 6,6, epochs 2000."),
+        ({"basis": "rbf:4", "optimizer": ADAM}, "basis chebyshev:5, optimizer adam:1e-3."),
+        ({"residual": "silu", "bias": False}, "residual None, bias True."),
+    ],
+)
+def test_published_scores_stand_beside_the_same_experiment_only(given, left_out):
+    result = compare(schemes="glorot", seeds=2, **given)
+    assert result.rows[0].reference == (None if left_out else 0.0009)
+    assert ("published" in result.columns()) == (not left_out)
+    text = " ".join(result.notes)
+    assert (f"other settings: {left_out}" in text) == bool(left_out)
+    assert ("one seed each" in text) == (not left_out)
 
 
 def test_progress_is_told():
@@ -250,9 +327,6 @@ def test_ways_to_name_schemes():
     assert list(choose_schemes(["glorot", init.LeCun()], None)[0]) == ["glorot", "lecun"]
     assert list(choose_schemes(init.Power(), None)[0]) == ["power"]
     assert list(choose_schemes({"a": init.Power(), "b": "lecun"}, None)[0]) == ["a", "b"]
-
-    def mine(stats):
-        return init.Scales(0.1)
 
     assert list(choose_schemes([mine], None)[0]) == ["mine"]
 

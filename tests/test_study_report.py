@@ -29,7 +29,7 @@ def _engine(monkeypatch):
 def result():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ensemble, "train_ensemble", fake_engine.train_ensemble)
-        return compare(schemes="published", seeds=8, epochs=50)
+        return compare(schemes="published", seeds=8, epochs=2000)
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
-import shlex
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, SupportsIndex
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from edgewise.errors import EdgewiseError, check_count, check_counts, check_seeds, checked_keywords
 from edgewise.study.comparison import Comparison, Curves, quantiles
+from edgewise.study.repeat import Spelled, repeating
 from edgewise.study.report import prepare_folder
 from edgewise.study.schemes import choose_schemes
 from edgewise.study.tasks import SPLIT_SEED, TEST_FRACTION, Task, resolve_task
@@ -32,7 +34,7 @@ def compare(
     schemes: Any = "all",
     seeds: SupportsIndex | Iterable[int] = 16,
     epochs: int = 2000,
-    optimizer: str = "adam:1e-3",
+    optimizer: Any = "adam:1e-3",
     residual: Any = None,
     bias: bool = True,
     out: str | Path | None = None,
@@ -56,7 +58,7 @@ def compare(
             or initializers: one, a sequence, or a mapping from names.
         seeds: how many (0, 1, ...), or which ones, below 2**32.
         epochs: steps of the optimizer on the whole training data.
-        optimizer: such as ``"adam:1e-3"``.
+        optimizer: as ``fit`` takes it, such as ``"adam:1e-3"``.
         residual: ``None`` or ``"none"``, a residual function, or the name of one, such as ``"silu"``.
         bias: whether layers have a bias.
         out: folder for results.json, report.html and plots; ``None`` writes nothing.
@@ -81,9 +83,11 @@ def compare(
         make_model, basis_name = _model_maker((task_.n_in, *hidden, task_.n_out), basis, residual, bias)
         gains = _gains(make_model, chosen, seed_list[0])
         settings = _settings(task_, basis_name, hidden, chosen, seed_list, epochs, optimizer, residual, bias)
-        command = command_line(task_, settings, schemes, seeds, basis, residual)
+        given = Spelled(data, schemes, basis, residual, optimizer)
+        command = repeating(given, task_, chosen, seed_list, settings)
         result = _train(make_model, chosen, seed_list, task_, optimizer, epochs, devices, progress)
-        comparison = _assemble(result, task_, chosen, seed_list, gains, settings, command, notes)
+        task_, unlike = _with_fair_reference(task_, given, hidden, bias, result.completed)
+        comparison = _assemble(result, task_, chosen, seed_list, gains, settings, command, (*notes, *unlike))
     except BaseException:
         if folder is not None and not any(folder.iterdir()):
             folder.rmdir()
@@ -108,7 +112,7 @@ def _model_maker(widths: tuple[int, ...], basis: Any, residual: Any, bias: bool)
     def make_model(scheme: Any, seed: int) -> Any:
         return KAN(widths, parsed, init=scheme, residual=residual, bias=bias, rngs=nnx.Rngs(seed))
 
-    return make_model, basis if isinstance(basis, str) else repr(basis)
+    return make_model, str(basis)
 
 
 def _gains(
@@ -128,7 +132,7 @@ def _train(
     schemes: Mapping[str, Any],
     seeds: Sequence[int],
     task: Task,
-    optimizer: str,
+    optimizer: Any,
     epochs: int,
     devices: int | None,
     progress: bool | Callable[[Any], None] | None,
@@ -243,6 +247,9 @@ def _settings(
     residual: Any,
     bias: bool,
 ) -> dict[str, Any]:
+    from edgewise.nn.residuals import residual_name
+    from edgewise.training.optim import resolve_optimizer
+
     return {
         "data": task.name,
         "task": task.kind,
@@ -252,58 +259,56 @@ def _settings(
         "standardized": task.standardized,
         "widths": [task.n_in, *hidden, task.n_out],
         "basis": basis,
-        "residual": residual
-        if residual is None or isinstance(residual, str)
-        else getattr(residual, "__name__", repr(residual)),
+        "residual": residual if isinstance(residual, str) else residual_name(residual),
         "bias": bias,
-        "schemes": {name: repr(scheme) for name, scheme in schemes.items()},
+        "schemes": {name: _called(scheme) for name, scheme in schemes.items()},
         "seeds": list(seeds),
         "epochs": epochs,
         "batch": "full",
-        "optimizer": optimizer if isinstance(optimizer, str) else repr(optimizer),
+        "optimizer": resolve_optimizer(optimizer, epochs).spec,
         "loss": task.loss,
         "score": task.score_name,
     }
 
 
-def command_line(task: Task, settings: Mapping[str, Any], schemes: Any, seeds: Any, basis: Any, residual: Any) -> str:
-    """The command that repeats a study: of the shell where names say it all, of Python otherwise."""
-    hidden = settings["widths"][1:-1]
-    names = schemes if isinstance(schemes, str) else ",".join(schemes) if _all_text(schemes) else None
-    spoken = (
-        task.source and names and isinstance(basis, str) and isinstance(residual, str | None) and isinstance(seeds, int)
+def _called(function: Any) -> str:
+    """A function by its name, an object as it prints itself, without addresses in memory."""
+    return getattr(function, "__name__", re.sub(r"<(?:function )?(\S+?)(?: object)? at 0x\w+>", r"\1", repr(function)))
+
+
+def _with_fair_reference(
+    task: Task, given: Spelled, hidden: tuple[int, ...], bias: bool, epochs: int
+) -> tuple[Task, tuple[str, ...]]:
+    """The task without its published scores, and a note, where they were obtained with other settings."""
+    from edgewise import bases
+    from edgewise.nn.residuals import resolve_residual
+    from edgewise.training.optim import resolve_optimizer
+
+    def method(optimizer: Any) -> tuple[Any, ...]:
+        resolved = resolve_optimizer(optimizer, epochs)
+        head, *options = resolved.spec.lower().replace(" ", "").split(",")
+        return head.partition(":")[0], resolved.rate, options
+
+    meanings: dict[str, Callable[[Any], Any]] = {
+        "basis": lambda basis: bases.parse(basis) if isinstance(basis, str) else basis,
+        "widths": tuple,
+        "epochs": int,
+        "optimizer": method,
+        "residual": resolve_residual,
+        "bias": bool,
+    }
+    used = {"basis": given.basis, "widths": hidden, "epochs": epochs, "optimizer": given.optimizer,
+            "residual": given.residual, "bias": bias}  # fmt: skip
+    unlike = [
+        f"{name} {','.join(map(str, value)) if isinstance(value, tuple) else value}"
+        for name, value in task.reference_settings.items()
+        if meanings[name](used[name]) != meanings[name](value)
+    ]
+    if not task.reference or not unlike:
+        return task, ()
+    return replace(task, reference={}), (
+        f"the published scores are left out, since they were obtained with other settings: {', '.join(unlike)}.",
     )
-    if not spoken:
-        keywords = {name: settings[name] for name in ("epochs", "optimizer", "bias")} | {"widths": tuple(hidden)}
-        shown = ", ".join(f"{name}={value!r}" for name, value in keywords.items())
-        data = repr(task.source.get("data")) if task.source else "data"
-        chosen = "{" + ", ".join(f"{name!r}: {scheme}" for name, scheme in settings["schemes"].items()) + "}"
-        return (
-            f"edgewise.study.compare({data}, basis={basis!r}, schemes={chosen}, seeds={seeds!r}, "
-            f"residual={settings['residual']!r}, {shown})"
-        )
-    source = task.source
-    is_file = "target" in source
-    words = [
-        "edgewise",
-        "study",
-        *([source["data"], "--target", source["target"]] if is_file else ["--data", source["data"]]),
-    ]
-    words += ["--task", source["task"]] if source.get("task") else []
-    words += ["--basis", basis, "--widths", ",".join(map(str, hidden)), "--schemes", str(names), "--seeds", str(seeds)]
-    words += [
-        "--epochs",
-        str(settings["epochs"]),
-        "--optimizer",
-        settings["optimizer"],
-        "--residual",
-        residual or "none",
-    ]
-    return shlex.join(words + ([] if settings["bias"] else ["--no-bias"]))
-
-
-def _all_text(schemes: Any) -> bool:
-    return isinstance(schemes, list | tuple) and all(isinstance(scheme, str) for scheme in schemes)
 
 
 def _versions() -> dict[str, str]:

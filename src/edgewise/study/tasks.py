@@ -12,7 +12,7 @@ import numpy as np
 
 from edgewise import datasets
 from edgewise.datasets.table import MINIMUM_ROWS, Table, check_constant, check_target, class_numbers, read_csv
-from edgewise.errors import DataError, UnknownNameError, check_choice, unknown_name
+from edgewise.errors import DataError, UnknownNameError, check_choice, check_keywords, unknown_name
 
 __all__ = ["DATA_NAMES", "PUBLISHED_SCORES", "SPLIT_SEED", "TEST_FRACTION", "Task", "resolve_task"]
 
@@ -22,8 +22,10 @@ KINDS = ("regression", "classification")
 NO_LABEL = ("None", "nan", "inf", "-inf", "NaT", "<NA>")
 DATA_NAMES = ("published", *datasets.FUNCTIONS, *datasets.NAMES)
 
-# Test MSE of jaxKAN's tutorial 3 (jaxKAN 0.3.7, seed 42), one seed each.
+# Test MSE of jaxKAN's tutorial 3 (jaxKAN 0.3.7, seed 42), one seed each, and how it was obtained.
 PUBLISHED_SCORES = {"default": 0.00563, "lecun": 0.00630, "glorot": 0.00090, "glorot_fine": 0.00090, "power": 0.00127}
+PUBLISHED_SETTINGS = {"basis": "chebyshev:5", "widths": (6, 6), "epochs": 2000, "optimizer": "adam:1e-3",
+                      "residual": None, "bias": True}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,10 @@ class Task:
         class_names: a name per class; empty for regression.
         y_mean, y_scale: a network output ``y`` stands for ``y * y_scale + y_mean`` in the target's own units.
         standardized: whether features and target were standardized with the statistics of the training data.
-        source: how to name the data again: keywords of ``compare``, such as ``{"data": "diabetes"}``.
+        source: how to name the data again: keywords of ``compare``, such as ``{"data": "diabetes"}``; without
+            ``"data"`` they have no name.
         reference: published scores by scheme, to stand beside the study's own.
+        reference_settings: arguments of ``compare`` that they were obtained with; a study with others leaves them out.
         notes: what a reader should know about the data.
     """
 
@@ -58,10 +62,12 @@ class Task:
     standardized: bool = False
     source: Mapping[str, Any] = field(default_factory=dict)
     reference: Mapping[str, float] = field(default_factory=dict)
+    reference_settings: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_choice("kind of task", self.kind, KINDS)
+        check_keywords("reference_settings", self.reference_settings, PUBLISHED_SETTINGS)
         for part, X, y in (("train", self.X_train, self.y_train), ("test", self.X_test, self.y_test)):
             if X.ndim != 2 or len(X) != len(y) or len(X) == 0:
                 raise DataError(
@@ -139,7 +145,7 @@ def resolve_task(data: Any, *, target: str | None = None, task: str | None = Non
             return standardized_task(table, source)
         return _named_task(text, target, task)
     if isinstance(data, tuple | list) and len(data) == 2:
-        return standardized_task(_array_table(data[0], data[1], task), {})
+        return standardized_task(_array_table(data[0], data[1], task), {"task": task} if task else {})
     raise DataError(
         f"cannot use {type(data).__name__} as data.",
         do="pass a name, the path of a CSV file, a pair (X, y) of arrays, or an edgewise.study.Task.",
@@ -242,6 +248,7 @@ def _named_task(name: str, target: str | None, task: str | None) -> Task:
             target_names=("f",),
             source={"data": name},
             reference=PUBLISHED_SCORES if name == "published" else {},
+            reference_settings=PUBLISHED_SETTINGS if name == "published" else {},
         )
     if task is not None and task != result.kind:
         raise DataError(f"{name!r} is a {result.kind} task, not a {task} task.", do="leave task out.")
