@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -103,6 +105,22 @@ def test_a_csv_file(capsys):
     assert data["settings"]["widths"] == [2, 3, 1]
     assert data["settings"]["residual"] == "silu"
     assert data["command"].startswith("edgewise study d.csv --target y --basis chebyshev:5 --widths 3")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.usefixtures("_engine")
+def test_an_output_that_is_not_utf_8(encoding, monkeypatch):
+    Path("d.csv").write_text("a,höhe Ω\n" + "".join(f"{i},{i * i}\n" for i in range(30)), encoding="utf-8")
+    raw = io.BytesIO()
+    with io.TextIOWrapper(raw, encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert cli.main([*QUICK, "d.csv", "--target", "höhe Ω", "--out", "Übung Ω"]) == 0
+        stream.flush()
+        text = raw.getvalue().decode(encoding)
+    assert "+---------" in text
+    assert re.search(r"\d-\d", text)
+    letter = r"\xdc" if encoding == "ascii" else "Ü"
+    assert text.rstrip().endswith(rf"Report: {letter}bung \u03a9/report.html")
 
 
 BAD = {

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from edgewise.cli import discover, fit, pde, predict, show, study
-from edgewise.cli.parsing import BAD_INPUT, INTERRUPTED, Parser, Version, complain
+from edgewise.cli.parsing import BAD_INPUT, INTERRUPTED, Parser, Version, complain, print_plainly
 from edgewise.errors import EdgewiseError
 
 __all__ = ["main"]
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     0: done; 1: done, but something could not be written; 2: bad input, named on the error stream; 130: interrupted.
     """
+    print_plainly()
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if arguments.command is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import os
 import re
 import sys
@@ -15,9 +16,13 @@ from edgewise.errors import EdgewiseError
 
 __all__ = [
     "BAD_INPUT", "INTERRUPTED", "NOT_SAVED", "Parser", "Version", "complain", "enable_compilation_cache", "free_folder",
+    "print_plainly",
 ]  # fmt: skip
 
 BAD_INPUT, INTERRUPTED, NOT_SAVED = 2, 130, 1
+
+# What is printed where the encoding of the output lacks a sign.
+PLAIN = dict(zip("▁▂▃▄▅▆▇█–─·×", "_.-=+*#@---x", strict=True)) | {"±": "+-", "²": "^2", "³": "^3"}
 
 
 class Parser(argparse.ArgumentParser):
@@ -70,6 +75,20 @@ def complain(error: EdgewiseError) -> None:
     for name, text in (("why", error.why), ("do", error.do)):
         if text:
             print(f"  {name + ':':4} {text}", file=sys.stderr)
+
+
+def print_plainly() -> None:
+    """Print plain signs, and escapes of letters, where the encoding of standard output lacks others."""
+    codecs.register_error("edgewise-plain", _plain)
+    if getattr(sys.stdout, "errors", None) == "strict" and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="edgewise-plain")  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(PLAIN.get(c, c.encode("ascii", "backslashreplace").decode()) for c in signs), error.end
 
 
 def free_folder(name: str) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(metrics, indent=1))
         return 0
     try:
-        lines = _lines(metrics, sys.stdout.encoding)
+        lines = _lines(metrics)
     except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         raise DataError(
             f"{str(folder / METRICS)!r} is not as edgewise writes it.",
@@ -50,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _lines(metrics: dict[str, Any], encoding: str | None) -> list[str]:
+def _lines(metrics: dict[str, Any]) -> list[str]:
     settings = metrics["settings"]
     width = max(map(len, settings))
     return [
@@ -63,7 +62,7 @@ def _lines(metrics: dict[str, Any], encoding: str | None) -> list[str]:
         *(f"Note: {note}" for note in metrics["notes"]),
         "",
         "loss",
-        curve_text(metrics, encoding),
+        curve_text(metrics),
         "",
         *(f"{name:{width}}  {_spoken(value)}" for name, value in settings.items()),
         "",

@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["curve_text", "metrics_table", "score_text", "sentence", "sparkline", "steps_text"]
 
-BARS, PLAIN_BARS = "▁▂▃▄▅▆▇█", "_.-=+*#@"
+BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
 
 
@@ -92,16 +92,11 @@ def sparkline(values: Sequence[float | int | None], bars: str = BARS, width: int
     return "".join(" " if height is None else bars[height] for height in heights)
 
 
-def curve_text(metrics: Mapping[str, Any], encoding: str | None = "utf-8") -> str:
-    """The learning curve as bars, a line for training and one for validation; plain signs where others cannot be."""
-    try:
-        BARS.encode(encoding or "ascii")
-        bars = BARS
-    except (UnicodeEncodeError, LookupError):
-        bars = PLAIN_BARS
+def curve_text(metrics: Mapping[str, Any]) -> str:
+    """The learning curve as bars, a line for training and one for validation."""
     lines = []
     for part, points in metrics["curve"].items():
         if points:
             losses = [value for _, value in points]
-            lines.append(f"{part:10} {score_text(losses[0]):>9} {sparkline(losses, bars)} {score_text(losses[-1])}")
+            lines.append(f"{part:10} {score_text(losses[0]):>9} {sparkline(losses)} {score_text(losses[-1])}")
     return "\n".join(lines)
