@@ -137,6 +137,13 @@ def test_the_command_that_repeats_it(arguments, expected):
     assert compare(**(QUICK | {"schemes": "all"} | arguments)).command == expected
 
 
+def test_a_column_that_begins_with_a_dash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("a,-y\n" + "".join(f"{i},{i * i}\n" for i in range(20)))
+    command = compare("d.csv", target="-y", task="regression", **QUICK).command
+    assert command.startswith("edgewise study d.csv --target=-y --task regression --basis chebyshev:5")
+
+
 def half(x):
     """A residual function that another program finds by its module."""
     return 0.5 * x

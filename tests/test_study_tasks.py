@@ -167,6 +167,8 @@ def test_a_task_checks_its_shapes():
     X, y = np.zeros((4, 2), np.float32), np.zeros((4, 1), np.float32)
     with pytest.raises(DataError, match="shapes"):
         Task("t", "regression", X, y[:3], X, y)
+    with pytest.raises(DataError, match=r"t: y_test\[2, 0\] is nan"):
+        Task("t", "regression", X, y, X, np.where(np.arange(4)[:, None] == 2, np.nan, y))
     with pytest.raises(DataError, match=r"y\[:, None\]"):
         Task("t", "regression", X, y[:, 0], X, y)
     with pytest.raises(DataError, match="class names"):

@@ -67,9 +67,9 @@ def repeating(
 
 
 def _shell(given: Spelled, source: Mapping[str, Any], schemes: str, seeds: int, settings: Mapping[str, Any]) -> str:
-    words = [source["data"], "--target", source["target"]] if "target" in source else ["--data", source["data"]]
-    words += ["--task", source["task"]] if source.get("task") else []
-    options = {
+    is_file = "target" in source
+    options = {} if is_file else {"data": source["data"]}
+    options |= {name: source[name] for name in ("target", "task") if source.get(name)} | {
         "basis": given.basis,
         "widths": ",".join(map(str, settings["widths"][1:-1])),
         "schemes": schemes,
@@ -78,7 +78,10 @@ def _shell(given: Spelled, source: Mapping[str, Any], schemes: str, seeds: int, 
         "optimizer": given.optimizer,
         "residual": given.residual or "none",
     }
-    words += [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words = [source["data"]] if is_file else []
+    for name, value in options.items():
+        # A value that begins with a dash would be read as an option.
+        words += [f"--{name}={value}"] if str(value).startswith("-") else [f"--{name}", str(value)]
     return shlex.join(["edgewise", "study", *words, *([] if settings["bias"] else ["--no-bias"])])
 
 

@@ -75,6 +75,8 @@ class Task:
                     "X is (rows, features) and y has as many rows.",
                     "pass arrays of matching, non-zero length.",
                 )
+            _finite_array(f"{self.name}: X_{part}", X)
+            _finite_array(f"{self.name}: y_{part}", y)
         if self.kind == "classification" and (self.y_train.ndim != 1 or len(self.class_names) < 2):
             raise DataError(
                 f"{self.name}: a classification task has class numbers y of shape (rows,), and two class names.",
