@@ -138,11 +138,29 @@ def test_residuals_by_name_by_function_and_none():
     assert resolve_residual("jax.nn:softplus") is jax.nn.softplus
 
 
+REFUSED = [
+    ({"residuall": None}, "unknown keyword of KANLayer: 'residuall'(?s:.*)did you mean 'residual'"),
+    ({"param_dtype": jnp.int32}, "param_dtype=(?s:.*)is no type of real numbers"),
+    ({"param_dtype": "blah"}, "param_dtype='blah' is no type of real numbers"),
+    ({"dtype": jnp.int32}, "pass say dtype=jnp.float32"),
+    ({"rngs": nnx.Rngs(dropout=0)}, r"keys for dropout only(?s:.*)nnx\.Rngs\(0\)"),
+]
+
+
+@pytest.mark.parametrize(("options", "message"), REFUSED)
+def test_options_that_are_refused(options, message):
+    with pytest.raises(EdgewiseError, match=message):
+        KANLayer(2, 2, **{"rngs": nnx.Rngs(0)} | options)
+
+
 @pytest.mark.parametrize(
     ("residual", "message"),
     [
         (lambda x: x, r"residual is a lambda(?s:.*)every lambda(?s:.*)def my_residual"),
         ("sillu", r"residual 'sillu'(?s:.*)did you mean 'silu'"),
+        ("no_such_module:f", "residual='no_such_module:f' leads to no function"),
+        ("jax.nn:no_such_function", "leads to no function"),
+        ("jax:numpy", "leads to no function"),
     ],
 )
 def test_residuals_that_are_refused(residual, message):

@@ -104,11 +104,12 @@ def check_keywords(
 
 def checked_keywords(function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
     """Decorator: an unknown keyword raises :class:`UnknownNameError`, which offers the nearest one."""
-    valid = list(inspect.signature(function).parameters)
+    valid = [name for name in inspect.signature(function).parameters if name != "self"]
+    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)
     def checked(*arguments: _Parameters.args, **keywords: _Parameters.kwargs) -> _Result:
-        check_keywords(function.__name__, keywords, valid)
+        check_keywords(called, keywords, valid)
         return function(*arguments, **keywords)
 
     return checked

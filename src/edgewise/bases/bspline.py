@@ -197,7 +197,7 @@ class BSpline(Basis):
         if self.extrapolate == "zero":
             return _cardinal(z - centres, self.degree)
         inside = _held(z, -half, half)
-        value = _cardinal(inside - centres, self.degree)
+        value = _hat(inside, centres) if self.degree == 1 else _cardinal(inside - centres, self.degree)
         if self.extrapolate == "linear":
             for slopes, beyond in zip(
                 _end_slopes(self.degree, self.intervals),
@@ -271,6 +271,24 @@ def _cardinal(u: Array, degree: int) -> Array:
         tail = positive_part((degree + 1) / 2 - j - distance)
         total = total + ((-1) ** j * comb(degree + 1, j) / factorial(degree)) * tail**degree
     return total
+
+
+@jax.custom_jvp
+def _hat(z: Array, centres: Array) -> Array:
+    """The cardinal B-spline of degree 1 about ``centres``; where it has two slopes, the one towards z = 0.
+
+    At the ends of the domain, which z is measured from the middle of, that is the one from inside.
+    """
+    return _cardinal(z - centres, 1)
+
+
+@_hat.defjvp
+def _hat_slope(primals, tangents):
+    z, centres = primals
+    inward = z - centres - 2 * jnp.finfo(z.dtype).eps * z  # a rounding error further in, which decides at a knot
+    rises, falls = (inward >= -1) & (inward < 0), (inward >= 0) & (inward < 1)
+    slope = rises.astype(z.dtype) - falls.astype(z.dtype)
+    return _hat(z, centres), slope * tangents[0]
 
 
 def _in_cell(u: Array, degree: int) -> list[Array]:

@@ -14,7 +14,7 @@ from flax.nnx.nn import dtypes
 from jax import Array
 
 from edgewise.bases import Basis, BSpline
-from edgewise.errors import EdgewiseError, check_count
+from edgewise.errors import EdgewiseError, check_count, checked_keywords
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units
@@ -66,6 +66,7 @@ class KANLayer(PicklesResidual):
     mask: Mask | None = None
     symbolic: SymbolicEdges | None = None
 
+    @checked_keywords
     def __init__(
         self,
         n_in: int,
@@ -85,7 +86,9 @@ class KANLayer(PicklesResidual):
         self.basis = BSpline() if basis is None else _check_basis(basis)
         self.init = resolve(init)
         self.residual = resolve_residual(residual)
-        self.dtype, self.param_dtype, self.precision = dtype, param_dtype, precision
+        self.dtype, self.param_dtype, self.precision = dtype, _checked_dtype("param_dtype", param_dtype), precision
+        if dtype is not None:
+            _checked_dtype("dtype", dtype)
         self.first_mode = int(bias and self.basis.has_constant)
         key = _params_key(rngs)
         self.basis_state = nnx.Dict(
@@ -168,9 +171,9 @@ class KANLayer(PicklesResidual):
         names = ("coef", "residual_kernel", "bias", "edge_scale", "mask")
         values = [None if (variable := getattr(self, name)) is None else variable[...] for name in names]
         x, coef, kernel, bias, scale, mask = dtypes.promote_dtype((x, *values), dtype=self.dtype)
-        coef = coef if scale is None else coef * scale
+        coef = coef if scale is None else coef * scale[None]
         if mask is not None:
-            coef, kernel = coef * mask, None if kernel is None else kernel * mask
+            coef, kernel = coef * mask[None], None if kernel is None else kernel * mask
         return x, {name: variable[...] for name, variable in self.basis_state.items()}, (coef, kernel, bias)
 
 
@@ -188,9 +191,29 @@ def _check_basis(basis: Any) -> Basis:
     return basis
 
 
+def _checked_dtype(name: str, dtype: Any) -> Any:
+    try:
+        real = jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+    except TypeError:
+        real = False
+    if not real:
+        raise EdgewiseError(
+            f"{name}={dtype!r} is no type of real numbers.",
+            "coefficients between whole numbers would be lost.",
+            f"pass say {name}=jnp.float32.",
+        )
+    return dtype
+
+
 def _params_key(rngs: Any) -> Array:
     if not isinstance(rngs, nnx.Rngs):
         raise EdgewiseError(f"rngs={rngs!r} is not a source of keys.", do="pass rngs=nnx.Rngs(0).")
+    if not {"params", "default"} & set(rngs):
+        raise EdgewiseError(
+            f"rngs has keys for {', '.join(rngs)} only.",
+            "parameters are drawn.",
+            "pass nnx.Rngs(0) or nnx.Rngs(params=0).",
+        )
     return rngs.params()
 
 

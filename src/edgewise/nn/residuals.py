@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 from flax import nnx
@@ -43,7 +43,7 @@ def resolve_residual(residual: Residual | str | None) -> Residual | None:
     if isinstance(residual, str):
         module, colon, name = residual.partition(":")
         if colon:
-            return getattr(importlib.import_module(module), name)
+            return _imported(residual, module, name)
         check_choice("residual", residual, RESIDUALS)
         return RESIDUALS[residual]
     if not callable(residual):
@@ -55,6 +55,20 @@ def resolve_residual(residual: Residual | str | None) -> Residual | None:
             "def my_residual(x): ... at module level, and pass residual=my_residual.",
         )
     return residual
+
+
+def _imported(residual: str, module: str, name: str) -> Residual:
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        found = None
+    if not callable(found):
+        raise EdgewiseError(
+            f"residual={residual!r} leads to no function.",
+            "it means a function of a module that can be imported.",
+            f'pass say residual="jax.numpy:sinh", or one of {", ".join(RESIDUALS)}.',
+        )
+    return cast(Residual, found)
 
 
 def residual_name(residual: Residual | None) -> str | None:
