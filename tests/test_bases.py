@@ -368,6 +368,13 @@ AWKWARD_STATES = {
     ),
     "rational of zeros": (Rational(2, 1), {"numerator": [[0.0, 0.0, 0.0]], "denominator": [[0.0]]}),
     "constant denominator": (Rational(1, 2), {"numerator": [[1.0, 2.0]], "denominator": [[0.0, 0.0]]}),
+    "polynomial": (Rational(12, 14), {"numerator": [[1.0] * 13], "denominator": [[0.0] * 14]}),
+    "denominator without its last term": (
+        Rational(5, 4),
+        {"numerator": [[1.0] * 6], "denominator": [[0.1, 0.2, 0.3, 0.0]]},
+    ),
+    "rational that starts as the identity": (Rational(9, 8, start="identity"), None),
+    "rational that starts as silu": (Rational(3, 5), None),
     "knots in one place": (
         BSpline(3, 4, knots="free"),
         {"knots": [[-4.0, -3.0, -2.0, -1.0, 0.0, 0.0, 0.0, 1.0, 2.0, 3.0, 4.0]]},
@@ -382,10 +389,9 @@ AWKWARD_STATES = {
 @pytest.mark.parametrize("case", AWKWARD_STATES)
 def test_awkward_states_are_finite(case):
     basis, state = AWKWARD_STATES[case]
-    x = extremes(basis)
-    if case in ("rational of zeros", "constant denominator"):
-        x = x[np.abs(x) < 1e4]  # with Q = 0 the function is a polynomial
-    assert_finite_with_derivatives(basis, x, {name: jnp.asarray(value, jnp.float32) for name, value in state.items()})
+    state = basis.init(1, key=KEY) if state is None else state
+    state = {name: jnp.asarray(value, jnp.float32) for name, value in state.items()}
+    assert_finite_with_derivatives(basis, extremes(basis), state)
 
 
 @every_basis
@@ -400,6 +406,28 @@ def test_a_moved_grid_is_seen_under_jit(basis):
     np.testing.assert_allclose(after, np.asarray(basis(x, moved)), atol=1e-5)
     assert np.abs(after - before).max() > 1e-3
     assert function._cache_size() == 1
+
+
+def test_a_rational_function_is_its_formula_where_that_stays_small_and_grows_no_faster_than_x_beyond():
+    basis, x = Rational(5, 4), np.geomspace(0.1, 1e6, 71)[:, None]
+    a, b = [0.5, -1.0, 2.0, 0.3, -0.2, 0.7], [0.2, -0.1, 0.3, 0.0]
+    state = {"numerator": jnp.asarray([a]), "denominator": jnp.asarray([b])}
+    polynomial = np.polynomial.polynomial.polyval
+    expected = polynomial(x, a) / (1 + np.abs(x * polynomial(x, b)))
+    got = np.asarray(basis(x, state))[..., 0]
+    np.testing.assert_allclose(got, expected, rtol=1e-5)  # 0.3 x^3 is above 1e-12 x^4 all the way
+    state["denominator"] = jnp.zeros((1, 4))
+    near = x < 1e3
+    got = np.asarray(basis(x, state))[..., 0]
+    np.testing.assert_allclose(got[near], polynomial(x, a)[near], rtol=1e-5)
+    assert (np.abs(got[~near]) < 1e12 * x[~near]).all()
+
+
+@pytest.mark.parametrize(("p", "q"), [(5, 4), (9, 8)])
+def test_a_rational_function_starts_as_the_identity_without_rounding(p, q):
+    state = Rational(p, q, start="identity").init(1, key=KEY)
+    np.testing.assert_allclose(state["numerator"], np.eye(p + 1)[[1]], atol=1e-6)
+    assert np.count_nonzero(state["numerator"]) == 1
 
 
 # --- splines -------------------------------------------------------------------------------------------------------
