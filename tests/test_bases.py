@@ -777,11 +777,20 @@ def test_numbers_of_numpy_are_fine(run_python):
     run_python("""
 import json
 import numpy as np
-from edgewise.bases import BSpline, Chebyshev, from_config
-for basis, same in (
+from flax import nnx
+from edgewise import KAN
+from edgewise.bases import FAMILIES, BSpline, Chebyshev, from_config
+pairs = [
     (Chebyshev(np.int64(4), domain=(np.float32(-1), np.float64(1))), Chebyshev(4)),
     (BSpline(np.int32(2), np.int64(4)), BSpline(2, 4)),
-):
-    assert basis == same and hash(basis) == hash(same)
+]
+for family in FAMILIES.values():
+    counts = {name: value for name, value in vars(family()).items() if type(value) is int}
+    pairs.append((family(**{name: np.int64(value) for name, value in counts.items()}), family()))
+for basis, same in pairs:
+    assert basis == same and hash(basis) == hash(same) and str(basis) == str(same)
+    assert [type(value) for value in vars(basis).values()] == [type(value) for value in vars(same).values()]
+    assert type(basis.size) is int
     assert from_config(json.loads(json.dumps(basis.config))) == same
+KAN([2, 3, 1], Chebyshev(np.int64(3)), rngs=nnx.Rngs(0))
 """)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
 
@@ -68,6 +69,13 @@ class Basis(CheckedKeywords, ABC):
     def __init_subclass__(cls, **keywords: Any):
         super().__init_subclass__(**keywords)
         _FAMILIES[cls.__name__] = cls
+        if "__post_init__" in vars(cls):
+            cls.__post_init__ = _after_plain_fields(cls.__post_init__)
+
+    def __post_init__(self):
+        """Numbers of NumPy in the fields become Python's; before a family's own ``__post_init__``, too."""
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _plain(getattr(self, field.name)))
 
     @classmethod
     def synonyms(cls) -> dict[str, str]:
@@ -193,6 +201,21 @@ class Basis(CheckedKeywords, ABC):
         }
 
 
+def _after_plain_fields(check: Callable[..., None]) -> Callable[..., None]:
+    @wraps(check)
+    def __post_init__(self, *arguments):
+        Basis.__post_init__(self)
+        check(self, *arguments)
+
+    return __post_init__
+
+
+def _plain(value: Any) -> Any:
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 @dataclass(frozen=True)
 class Wrapped(Basis):
     """What a family made of another one, ``basis``, has in common with it."""
@@ -225,9 +248,7 @@ def _described(value: Any) -> Any:
     """A field's value in the words of JSON."""
     if isinstance(value, Basis):
         return value.config
-    if isinstance(value, tuple):
-        return [_described(part) for part in value]
-    return value.item() if isinstance(value, np.generic) else value
+    return [_described(part) for part in value] if isinstance(value, tuple) else value
 
 
 def from_config(config: Mapping[str, Any]) -> Basis:
