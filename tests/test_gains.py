@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from edgewise.bases import FAMILIES, BSpline, Chebyshev
+from edgewise.bases import FAMILIES, BSpline, Chebyshev, Rational, Sine
 from edgewise.errors import EdgewiseError, UnknownNameError
 from edgewise.init import SCHEMES, Custom, Gain, Glorot, LeCun, Power, Scales, gains
-from edgewise.models import KAN
+from edgewise.models import KAN, KKAN, Chain, DeepONet
 from edgewise.nn import KANLayer
 
 # Exact gains of one layer, n_in = n_out: forward / backward, as printed.
@@ -114,15 +114,40 @@ def test_gains_of_a_model_are_those_of_its_layers():
     assert all(isinstance(value, float) for value in first)
 
 
+@pytest.mark.parametrize("basis", [Chebyshev(2), Sine(2), Rational(3, 2, groups=2)], ids=str)
+@pytest.mark.parametrize("residual", [None, "silu"])
+def test_gains_of_given_arrays_are_those_of_the_functions(basis, residual):
+    """Mean squares on a grid of Gauss points, of y and of the gradients in every direction of dy."""
+    modes = basis.size - basis.has_constant
+    given = Custom(coef=np.ones((modes, 2, 3)), residual_kernel=np.ones((2, 3)))
+    layer = KANLayer(2, 3, basis, residual=residual, init=given, rngs=nnx.Rngs(0))
+    if "numerator" in layer.basis_state:  # nodes that differ
+        layer.basis_state["numerator"][...] *= jnp.asarray([[1.0], [2.0]])
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    x = jnp.asarray(np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2), jnp.float32)
+    weights = np.outer(weights, weights).ravel() / 4
+    forward = np.asarray(layer(x)) ** 2
+    backward = np.asarray(jax.vmap(jax.jacfwd(layer))(x)) ** 2
+    gain = layer.gain()
+    assert gain.forward == pytest.approx(weights @ forward.mean(axis=1) * 3, rel=1e-4)
+    assert gain.backward == pytest.approx(weights @ backward.sum(axis=1).mean(axis=1), rel=1e-4)
+
+
 def test_gains_of_given_arrays_and_of_functions():
     rng = np.random.default_rng(0)
-    coef, kernel = rng.normal(size=(5, 3, 2)), rng.normal(size=(3, 2))
-    layer = KANLayer(3, 2, Chebyshev(5), init=Custom(coef=coef, residual_kernel=kernel), rngs=nnx.Rngs(0))
+    coef, kernel = rng.normal(size=(5, 40, 30)), rng.normal(size=(40, 30))
+    layer = KANLayer(40, 30, Chebyshev(5), init=Custom(coef=coef, residual_kernel=kernel), rngs=nnx.Rngs(0))
 
     def like_it(stats):
-        return Scales(basis=np.sqrt((coef**2).mean(axis=(1, 2))), residual=np.sqrt((kernel**2).mean()))
+        return Scales(basis=1.0, residual=1.0)
 
-    np.testing.assert_allclose(layer.gain(), layer.gain(like_it), rtol=1e-12)
+    np.testing.assert_allclose(layer.gain(), layer.gain(like_it), rtol=0.1)
+
+    def half(stats):
+        return Scales(basis=1.0, residual_kernel=np.zeros((40, 30)))
+
+    no_residual = layer.gain(lambda stats: Scales(basis=1.0, residual=0.0))
+    np.testing.assert_allclose(layer.gain(half), no_residual, rtol=1e-12)
     assert layer.gain(Custom(coef=2 * coef, residual_kernel=2 * kernel)).forward == pytest.approx(
         4 * layer.gain().forward
     )
@@ -131,6 +156,22 @@ def test_gains_of_given_arrays_and_of_functions():
 def test_the_assumed_law_counts():
     layer = KANLayer(3, 2, Chebyshev(5), rngs=nnx.Rngs(0))
     assert layer.gain(Power()).backward != pytest.approx(layer.gain(Power(distribution="normal")).backward, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda rngs: DeepONet([3, 2], [1, 2], rngs=rngs),
+        lambda rngs: KKAN(2, 1, rngs=rngs),
+        lambda rngs: Chain(KAN([2, 1], rngs=rngs)),
+        lambda rngs: nnx.Linear(2, 1, rngs=rngs),
+        lambda rngs: "model",
+    ],
+    ids=["deeponet", "kkan", "chain", "linear", "text"],
+)
+def test_a_model_that_is_no_chain_of_layers_is_refused(make):
+    with pytest.raises(EdgewiseError, match="no KANLayer, and no model made of KANLayers"):
+        gains(make(nnx.Rngs(0)))
 
 
 def test_errors():

@@ -65,6 +65,27 @@ class Moments:
         return self._residual[1]
 
     @property
+    def gram(self) -> tuple[Any, Any, Any]:
+        """E[f_a] ``[n, N]``, E[f_a f_b] and E[f_a' f_b'] ``[n, N, N]`` of the K modes and, last, the residual.
+
+        n is 1 where the states of all input nodes are equal, otherwise their number or that of their groups.
+        """
+        if self._traced:
+            found = _gram(self.basis, self.residual, self.state, *map(jnp.asarray, (self.nodes, self.weights)))
+        else:
+            rows = {name: _equal_rows_once(np.asarray(value)) for name, value in self.state.items()}
+            with _float64_on_cpu():
+                state = {name: jnp.asarray(value, jnp.float64) for name, value in rows.items()}
+                found = _compiled_gram()(self.basis, self.residual, state, self.nodes, self.weights)
+                found = tuple(np.asarray(part) for part in found)
+        means, values, slopes = found
+        return means[:, self.first :], values[:, self.first :, self.first :], slopes[:, self.first :, self.first :]
+
+    @property
+    def _traced(self) -> bool:
+        return any(isinstance(value, Tracer) for value in self.state.values())
+
+    @property
     def q(self) -> float:
         """E[x^2]."""
         return float(self.weights @ self.nodes**2)
@@ -77,7 +98,7 @@ class Moments:
     @cached_property
     def _basis(self) -> tuple[Any, Any]:
         nodes, weights = self.nodes, self.weights
-        if any(isinstance(value, Tracer) for value in self.state.values()):
+        if self._traced:
             means = _means(self.basis, self.state, jnp.asarray(nodes, float), jnp.asarray(weights, float))
         else:
             rows = {name: _equal_rows_once(np.asarray(value)) for name, value in self.state.items()}
@@ -165,15 +186,42 @@ def _equal_rows_once(value: np.ndarray) -> np.ndarray:
 
 def _means(basis: Basis, state: State, nodes, weights):
     """Means of squares of values and slopes over nodes and input nodes, ``[M]`` each."""
-    columns = max((value.shape[0] for value in state.values() if value.ndim >= 2), default=1)
-    x = jnp.broadcast_to(nodes[:, None], (nodes.shape[0], columns))
-    values, slopes = jax.jvp(lambda x: basis.stacked(x, state), (x,), (jnp.ones_like(x),))
-    return tuple(jnp.einsum("n,nmi->m", weights, part**2) / columns for part in (values, slopes))
+    values, slopes = _orders(basis, state, _columns(state, nodes))
+    return tuple(jnp.einsum("n,nmi->m", weights, part**2) / part.shape[-1] for part in (values, slopes))
+
+
+def _gram(basis: Basis, residual: Callable | None, state: State, nodes, weights):
+    """Means of values, and of products of values and of slopes, of the modes and the residual, node by node."""
+    x = _columns(state, nodes)
+    values, slopes = _orders(basis, state, x)
+    if residual is not None:
+        more = jax.jvp(residual, (x,), (jnp.ones_like(x),))
+        values, slopes = (
+            jnp.concatenate(pair, axis=1) for pair in ((values, more[0][:, None]), (slopes, more[1][:, None]))
+        )
+    products = (jnp.einsum("n,nai,nbi->iab", weights, part, part) for part in (values, slopes))
+    return jnp.einsum("n,nai->ia", weights, values), *products
+
+
+def _columns(state: State, nodes):
+    """``nodes`` once for every row of the state, ``[n, rows]``."""
+    rows = max((value.shape[0] for value in state.values() if value.ndim >= 2), default=1)
+    return jnp.broadcast_to(nodes[:, None], (nodes.shape[0], rows))
+
+
+def _orders(basis: Basis, state: State, x):
+    """Values and slopes of all modes, ``[n, M, rows]`` each."""
+    return jax.jvp(lambda x: basis.stacked(x, state), (x,), (jnp.ones_like(x),))
 
 
 @cache
 def _compiled_means():
     return compiled_for_few_runs(_means, static_argnums=0)
+
+
+@cache
+def _compiled_gram():
+    return compiled_for_few_runs(_gram, static_argnums=(0, 1))
 
 
 @lru_cache(maxsize=512)
