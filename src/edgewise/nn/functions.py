@@ -38,7 +38,7 @@ def named(kind: str, function: Callable[..., Any] | str) -> NamedFunction:
     if isinstance(function, str) or callable(function):
         try:
             found = resolve_residual(name)
-        except (AttributeError, ImportError):
+        except EdgewiseError:
             if isinstance(function, str):
                 raise
     if found is None or not (isinstance(function, str) or found is function):

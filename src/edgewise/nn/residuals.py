@@ -98,5 +98,5 @@ def _by_name(residual: Residual | None) -> Residual | str | None:
     name = residual_name(residual)
     try:
         return name if resolve_residual(name) is residual else residual
-    except (AttributeError, ImportError, EdgewiseError):
+    except EdgewiseError:
         return residual

@@ -98,7 +98,7 @@ def _residual(residual: Any) -> Any:
     name = residual_name(residual)
     try:
         found = not str(name).startswith("__main__") and resolve_residual(name) is resolve_residual(residual)
-    except (AttributeError, ImportError, EdgewiseError):
+    except EdgewiseError:
         found = False
     return name if found else residual
 
