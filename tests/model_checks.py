@@ -35,6 +35,18 @@ def randomized(model: Any, seed: int = 0) -> Any:
     return model
 
 
+class Noisy(nnx.Module):
+    """A network with a state that is not trained: running means, counters and keys."""
+
+    def __init__(self, rngs):
+        self.norm = nnx.BatchNorm(2, rngs=rngs)
+        self.drop = nnx.Dropout(0.3, rngs=rngs)
+        self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
+
+    def __call__(self, x):
+        return self.layer(self.drop(self.norm(x)))
+
+
 # --- in NumPy, float64 -------------------------------------------------------------------------------------------
 
 

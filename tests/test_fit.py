@@ -21,7 +21,7 @@ from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameErr
 from edgewise.refine import Steps
 from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop, sources
 from edgewise.training.regularizers import EdgeL1
-from model_checks import Compilations, dots
+from model_checks import Compilations, Noisy, dots
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (32, 2)).astype(np.float32)
@@ -264,7 +264,7 @@ def test_early_stopping_gives_back_the_best(chunks):
 
 
 def test_the_best_model_comes_with_its_statistics():
-    model, stopping = Normalized(nnx.Rngs(0)), EarlyStopping(patience=500)
+    model, stopping = Noisy(nnx.Rngs(0)), EarlyStopping(patience=500)
     options = {"validation": (X * 2, Y), "validate_every": 1, "optimizer": "adam:1e-1", "callbacks": [stopping]}
     validation = ew.fit(model, (X, Y), steps=120, **options).history.validation
     model.eval()
@@ -283,8 +283,8 @@ def test_early_stopping_knows_the_best_of_earlier_phases():
 def test_statistics_of_batches_do_not_go_with_methods_of_few_steps():
     for optimizer in ("lm", "lbfgs"):
         with pytest.raises(EdgewiseError, match=r"BatchNorm[^\0]*model\.eval\(\)"):
-            ew.fit(Normalized(nnx.Rngs(0)), (X, Y), steps=2, optimizer=optimizer)
-    model = Normalized(nnx.Rngs(0))
+            ew.fit(Noisy(nnx.Rngs(0)), (X, Y), steps=2, optimizer=optimizer)
+    model = Noisy(nnx.Rngs(0))
     model.eval()
     assert np.ptp(ew.fit(model, (X, Y), steps=5, optimizer="lm").history.loss) > 0
 
@@ -448,18 +448,8 @@ def test_a_slow_stream_trains_with_what_has_come():
     assert len(taken) < 150  # a whole window has 256
 
 
-class Normalized(nnx.Module):
-    def __init__(self, rngs):
-        self.norm = nnx.BatchNorm(2, rngs=rngs)
-        self.drop = nnx.Dropout(0.5, rngs=rngs)
-        self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
-
-    def __call__(self, x):
-        return self.layer(self.drop(self.norm(x)))
-
-
 def test_what_is_not_trained_is_carried_too():
-    model = Normalized(nnx.Rngs(0))
+    model = Noisy(nnx.Rngs(0))
     result = ew.fit(model, (X + 3, Y), steps=50, validation=(X + 3, Y), optimizer="adam:1e-2")
     np.testing.assert_allclose(model.norm.mean[...], (X + 3).mean(axis=0) * (1 - 0.99**50), rtol=1e-4)
     model.eval()

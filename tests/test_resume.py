@@ -25,6 +25,7 @@ from edgewise.training.checkpoint import CheckpointError, leaf_names, read_heade
 from edgewise.training.loggers import CSVLogger
 from edgewise.training.optim import OPTIMIZERS
 from edgewise.training.regularizers import EdgeL1
+from model_checks import Noisy
 
 rng = np.random.default_rng(0)
 X = rng.uniform(-1, 1, (32, 2)).astype(np.float32)
@@ -34,18 +35,6 @@ FRESH = (X[::3] * 0.9, Y[::3])
 
 def new(seed=0, basis=None, width=3):
     return ew.KAN([2, width, 1], basis or ew.Chebyshev(3), residual=None, rngs=nnx.Rngs(seed))
-
-
-class Noisy(nnx.Module):
-    """A network with a state that is not trained: running means, counters and keys."""
-
-    def __init__(self, rngs):
-        self.norm = nnx.BatchNorm(2, rngs=rngs)
-        self.drop = nnx.Dropout(0.3, rngs=rngs)
-        self.layer = ew.KANLayer(2, 1, ew.Chebyshev(3), rngs=rngs)
-
-    def __call__(self, x):
-        return self.layer(self.drop(self.norm(x)))
 
 
 def noisy(seed=0):

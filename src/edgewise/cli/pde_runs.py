@@ -24,7 +24,7 @@ from edgewise.physics.report import REPORT, summary_rows, write_report
 from edgewise.physics.weighting import resolve_weighting
 from edgewise.study.experiment import _versions
 from edgewise.training import NonFiniteError
-from edgewise.training.optim import LevenbergMarquardt, resolve_optimizer
+from edgewise.training.optim import resolve_optimizer
 
 __all__ = ["Finished", "resolved_settings", "solve_all"]
 
@@ -111,7 +111,7 @@ def _usual_steps(optimizer: str, recipe: Recipe | None) -> int:
     resolved = resolve_optimizer(optimizer, 1)
     if not resolved.full_batch:
         return STEPS_FIRST_ORDER
-    if not isinstance(resolved.transform, LevenbergMarquardt):
+    if not resolved.least_squares:
         return STEPS_QUASI_NEWTON
     return STEPS if recipe is None else recipe.steps
 

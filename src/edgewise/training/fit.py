@@ -127,8 +127,7 @@ def fit(
     steps = phases.steps
     resolved = resolve_optimizer(optimizer, steps)
     objective = Objective(resolve_loss(loss), listed(regularizers))
-    check_method(resolved, objective, data, batch_size)
-    check_statistics(resolved, model)
+    check_method(resolved, objective, model, data, batch_size)
     if resolved.full_batch and on_nonfinite == "restore":
         raise EdgewiseError(f"{resolved.spec} has no learning rate to halve.", do="leave on_nonfinite='restore' out.")
     monitors, hooks = _sorted_callbacks(listed(callbacks), resolved)
@@ -183,8 +182,8 @@ def _opened(checkpoint: str | Path | Checkpoint | None, resume: bool) -> tuple[C
     return kept, header
 
 
-def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_size: Any) -> None:
-    """Raise ``EdgewiseError`` where the optimizer does not go with the loss or with mini-batches."""
+def check_method(optimizer: Optimizer, objective: Objective, model: nnx.Module, data: Any, batch_size: Any) -> None:
+    """Raise ``EdgewiseError`` where the optimizer does not go with the loss, the model or mini-batches."""
     if optimizer.full_batch and batch_size is not None:
         raise EdgewiseError(
             f"{optimizer.spec} needs the whole data at every step, but batch_size={batch_size}.",
@@ -202,16 +201,12 @@ def check_method(optimizer: Optimizer, objective: Objective, data: Any, batch_si
             "what it has learnt is of another loss and is forgotten: it would never get beyond its first step.",
             "renew weights and points less often, say RBA(every=50), or take 'levenberg_marquardt' or 'adam'.",
         )
-    if isinstance(optimizer.transform, LevenbergMarquardt) and not objective.least_squares:
+    if optimizer.least_squares and not objective.least_squares:
         raise EdgewiseError(
             f"{optimizer.spec} needs a sum of squares to minimize.",
             f"{objective} is none.",
             "use loss='mse', or training.LeastSquares(residuals), or another optimizer, say 'lbfgs'.",
         )
-
-
-def check_statistics(optimizer: Optimizer, model: nnx.Module) -> None:
-    """Raise ``EdgewiseError`` where the optimizer would leave running statistics of batches as they are."""
     norms = (part for _, part in nnx.iter_modules(model) if isinstance(part, nnx.BatchNorm))
     averaging = any(not part.use_running_average for part in norms)
     if optimizer.full_batch and averaging:

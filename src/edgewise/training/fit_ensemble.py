@@ -15,10 +15,10 @@ from jax.sharding import Mesh
 from edgewise.errors import DataError, EdgewiseError, check_count, check_seed, check_seeds, checked_keywords
 from edgewise.training.arrays import computing, deliver
 from edgewise.training.diagnosis import explained
-from edgewise.training.fit import check_method, check_statistics, computing_dtype, held_out, listed, looks_every
+from edgewise.training.fit import check_method, computing_dtype, held_out, listed, looks_every
 from edgewise.training.members import Members, check_alike
 from edgewise.training.objective import Objective
-from edgewise.training.optim import LevenbergMarquardt, Optimizer, resolve_optimizer
+from edgewise.training.optim import Optimizer, resolve_optimizer
 from edgewise.training.processes import plain_mesh
 from edgewise.training.progress import Progress, shown
 from edgewise.training.sources import InMemory, as_numbers, is_stream
@@ -130,15 +130,12 @@ def fit_ensemble(
     parts, interrupted, mesh = [], False, plain_mesh(mesh)
     with shown(progress) as display:
         for group in _alike_but_for_the_rate(resolved):
-            check_method(group[0], objective, data, batch_size)
-            check_statistics(group[0], models[0])
+            check_method(group[0], objective, models[0], data, batch_size)
             dtype = computing_dtype(models[0], group[0], None)
             with computing(dtype), explained(models[0], objective, data, dtype):
                 check = lambda arrays: objective.check(models[0], arrays)
                 source = InMemory(_checked(data, dtype, check), batch_size, seed=seed, mesh=None)
-                wanted = (
-                    objective.of(models[0], data) if isinstance(group[0].transform, LevenbergMarquardt) else objective
-                )
+                wanted = objective.of(models[0], data) if group[0].least_squares else objective
                 shared = source.data | {"every": np.int32(every), "steps": np.int32(steps)}
                 if validation is not None:
                     shared["validation"] = jax.device_put(_checked(validation, dtype, check))

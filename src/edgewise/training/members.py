@@ -19,7 +19,7 @@ from edgewise.errors import ShapeError
 from edgewise.training.arrays import cast_to
 from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import PROGRAMS, Pace, Program, Room
-from edgewise.training.optim import LevenbergMarquardt, Optimizer
+from edgewise.training.optim import Optimizer
 from edgewise.training.packing import packing_of
 from edgewise.training.processes import agreed, on_host, spans_processes
 from edgewise.training.progress import Progress
@@ -209,7 +209,7 @@ def _factorizes(optimizer: Optimizer, mesh: Mesh | None) -> bool:
     jaxlib hands them to the threads that XLA computes with and waits for them on one of these: where several devices
     share the threads, all may wait for ever.  On one device it gains nothing.
     """
-    return isinstance(optimizer.transform, LevenbergMarquardt) or (mesh is not None and not optimizer.packed)
+    return optimizer.least_squares or (mesh is not None and not optimizer.packed)
 
 
 def _group_size(params, samples: int, members: int, platform: str) -> int:

@@ -24,7 +24,7 @@ from edgewise.training.interrupt import Interrupt
 from edgewise.training.loop import Pace, Program, Room, compiled
 from edgewise.training.monitors import EarlyStopping, Monitor
 from edgewise.training.objective import Objective
-from edgewise.training.optim import LevenbergMarquardt, Optimizer
+from edgewise.training.optim import Optimizer
 from edgewise.training.packing import packing_of
 from edgewise.training.phases import Phases, bases_of, carried_optimizer, grid_data, reshape_to
 from edgewise.training.processes import agreed, on_host, plain_mesh, spans_processes, wait
@@ -94,7 +94,7 @@ class Run:
         self._split(working)
         check = lambda arrays: objective.check(self._merged(self._params, self._rest), arrays)
         self._source = source_of(data, batch_size, seed=seed, dtype=dtype, mesh=self._mesh, check=check)
-        if isinstance(optimizer.transform, LevenbergMarquardt):
+        if optimizer.least_squares:
             self._objective = objective.of(self._merged(self._params, self._rest), data)
         self._validation = None
         if validation is not None:

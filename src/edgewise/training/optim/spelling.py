@@ -42,9 +42,14 @@ class Optimizer:
     full_batch: bool = False
 
     @property
+    def least_squares(self) -> bool:
+        """Whether it takes the residuals of a sum of squares: Levenberg-Marquardt and Gauss-Newton."""
+        return isinstance(self.transform, LevenbergMarquardt)
+
+    @property
     def remembers(self) -> bool:
         """Whether a step goes by the gradients of the steps before it, as quasi-Newton methods do."""
-        return self.full_batch and not isinstance(self.transform, LevenbergMarquardt)
+        return self.full_batch and not self.least_squares
 
 
 class _Kind(NamedTuple):
