@@ -297,3 +297,9 @@ def test_members_that_compute_different_things_are_refused():
 def test_other_things_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         train(**options)
+
+
+def test_an_ensemble_is_trained_whatever_jax_looks_for():
+    with jax.debug_nans(True), jax.debug_infs(True):
+        found = train(epochs=3)
+    np.testing.assert_array_equal(found.score, train(epochs=3).score)

@@ -13,6 +13,7 @@ from flax import nnx
 from jax.sharding import Mesh
 
 from edgewise.errors import EdgewiseError, ShapeError, check_choice, check_count
+from edgewise.training.arrays import computing
 from edgewise.training.loop import Program
 from edgewise.training.losses import LOSSES
 from edgewise.training.members import Members, check_alike
@@ -94,11 +95,11 @@ def train_ensemble(
     check_alike(models, [f"{scheme!r}, seed {seed}," for scheme, seed in members])
     resolved, stride = resolve_optimizer(optimizer, epochs), -(-epochs // record)
     options = {"objective": Objective(loss), "optimizer": resolved, "stride": stride, "mesh": mesh}
-    run = Members(models, {"arrays": train}, train[0].shape[0], epochs, **options)
-    interrupted = run.train(on_progress)
-
-    score, predictions = (np.asarray(part)[: run.count] for part in run.evaluate(_tested, test))
-    state = run.arrays()
+    with computing(None):
+        run = Members(models, {"arrays": train}, train[0].shape[0], epochs, **options)
+        interrupted = run.train(on_progress)
+        score, predictions = (np.asarray(part)[: run.count] for part in run.evaluate(_tested, test))
+        state = run.arrays()
     return EnsembleResult(
         epochs=state["recorded"],
         train_loss=state["loss"],
