@@ -24,6 +24,7 @@ __all__ = [
     "EdgewiseError",
     "MissingExtraError",
     "ShapeError",
+    "UnimportableError",
     "UnknownNameError",
     "check_choice",
     "check_count",
@@ -66,6 +67,10 @@ class UnknownNameError(EdgewiseError):
 
 class MissingExtraError(EdgewiseError, ImportError):
     """An optional dependency is not installed."""
+
+
+class UnimportableError(EdgewiseError, ImportError):
+    """A name such as "module:function" leads to nothing that can be used."""
 
 
 def unwritable(folder: Path, error: OSError, do: str = "choose another folder with --out.") -> EdgewiseError:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from edgewise.errors import EdgewiseError, check_choice
+from edgewise.errors import EdgewiseError, UnimportableError, check_choice
 
 __all__ = ["RESIDUALS", "PicklesResidual", "Residual", "residual_name", "resolve_residual"]
 
@@ -63,7 +63,7 @@ def _imported(residual: str, module: str, name: str) -> Residual:
     except (ImportError, AttributeError, ValueError):
         found = None
     if not callable(found):
-        raise EdgewiseError(
+        raise UnimportableError(
             f"residual={residual!r} leads to no function.",
             "it means a function of a module that can be imported.",
             f'pass say residual="jax.numpy:sinh", or one of {", ".join(RESIDUALS)}.',
