@@ -240,6 +240,14 @@ def test_splines_of_a_cell_are_all_that_are_not_zero(degree, extrapolate):
     assert 0 <= int(basis.local(jnp.full((1, 1), jnp.nan), state)[0][0, 0]) <= basis.size - basis.support
 
 
+@pytest.mark.parametrize("n", [(3, 2), (40, 2)], ids=["narrow", "wide"])
+@pytest.mark.parametrize("basis", [BSpline(1), BSpline(3, 64), Chebyshev(3)], ids=str)
+def test_no_rank_is_promoted(n, basis):
+    layer = make(basis, *n, edge_scale=True)
+    with jax.numpy_rank_promotion("raise"):
+        assert forward(layer, inputs(4, n_in=n[0])).shape == (4, n[1])
+
+
 # --- dtypes -------------------------------------------------------------------------------------------------------
 
 

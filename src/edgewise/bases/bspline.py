@@ -183,15 +183,17 @@ class BSpline(Basis):
     def _in_spacings(self, x: Array, state) -> Array:
         """``x`` in knot spacings from the middle of the domain."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        low, high = state["ends"][:, 0].astype(wide), state["ends"][:, 1].astype(wide)
+        ends = state["ends"].astype(wide).reshape(*[1] * (x.ndim - 1), -1, 2)
+        low, high = ends[..., 0], ends[..., 1]
         # from the middle, not from the first knot: float32 then keeps 1e-5 at 200 cells
         return (x.astype(wide) - (low + high) / 2) * (self.intervals / (high - low))
 
     def _uniform(self, z: Array, modes: slice) -> Array:
         """Modes on uniform knots at ``z`` ``[*batch, modes or 1, n_in]``, or one mode at ``[*batch, n_in]``."""
         half = self.intervals / 2
+        shape = (*[1] * (z.ndim - 2), -1, 1)
         column = lambda values: jnp.asarray(
-            values[modes, None] if len(values[modes]) > 1 else values[modes][0], z.dtype
+            values[modes].reshape(shape) if len(values[modes]) > 1 else values[modes][0], z.dtype
         )
         centres = column(np.arange(self.size) - half - (self.degree - 1) / 2)
         if self.extrapolate == "zero":

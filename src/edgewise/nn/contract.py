@@ -61,7 +61,7 @@ def contract(
         y = form(basis, rows, state, coef, first, precision)
         if residual is not None and kernel is not None:
             y = y + jnp.matmul(residual(rows), kernel, precision=precision)
-        y = y if bias is None else y + bias
+        y = y if bias is None else y + bias[None]
     return y.reshape(*x.shape[:-1], n_out)
 
 
@@ -92,7 +92,7 @@ def _gathered(basis, x, state, coef, first, precision):
     """Only the modes that are not 0 at a point: a row of coefficients for each, fetched and added up."""
     _, n_in, n_out = coef.shape
     cell, values = basis.local(x, state)
-    rows, flat = (cell - first) * n_in + jnp.arange(n_in), coef.reshape(-1, n_out)
+    rows, flat = (cell - first) * n_in + jnp.arange(n_in)[None], coef.reshape(-1, n_out)
     fetched = [flat.at[rows + j * n_in].get(mode="promise_in_bounds") for j in range(len(values))]
     products = [jnp.einsum("bi,bio->bo", *pair, precision=precision) for pair in zip(values, fetched, strict=True)]
     return reduce(add, products)

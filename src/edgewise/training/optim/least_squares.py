@@ -215,7 +215,7 @@ def _dense(problem, params, mode, memory):
 
     loss, gradient, normal = blocks.fold(add, _zeros(params))
     scale = _inverse_root(jnp.diagonal(normal))
-    normal = scale[:, None] * normal * scale
+    normal = scale[:, None] * normal * scale[None]
 
     def factor(damping):
         factors = cho_factor(normal + damping * jnp.eye(params.size, dtype=params.dtype), check_finite=False)
@@ -235,7 +235,7 @@ def _triangular(problem, params, mode, memory):
 
     loss, gradient, upper = blocks.fold(add, _zeros(params))
     scale = _inverse_root(jnp.sum(upper**2, axis=0))
-    upper = upper * scale
+    upper = upper * scale[None]
 
     def factor(damping):
         rows = jnp.sqrt(damping) * jnp.eye(params.size, dtype=params.dtype)
