@@ -28,6 +28,7 @@ from edgewise.bases import (
     Sine,
     Wavelet,
 )
+from edgewise.errors import EdgewiseError
 from edgewise.init import SCHEMES, Power, ResidualFirst, Scales
 from edgewise.testing import ConformanceError, check_basis, check_initializer
 
@@ -49,6 +50,7 @@ SHIPPED = [
     ReLUBump(2, 3),
     Rational(),
     Chebyshev(2) | Sine(2),
+    BSpline(1, 4),
 ]
 
 
@@ -158,6 +160,42 @@ class NegativeScale(Powers):
 class UnknownLaw(Powers):
     def default_std(self, fan_in, modes):
         return 1.0, "cauchy"
+
+
+@dataclass(frozen=True)
+class ForgetsTheLaw(Powers):
+    def default_std(self, fan_in, modes):
+        return 0.1
+
+
+@dataclass(frozen=True)
+class SizeOfItself(Powers):
+    @property
+    def size(self):
+        return self.number
+
+
+@dataclass(frozen=True)
+class DomainOfOneNumber(Powers):
+    domain: Any = 5
+
+
+@dataclass(frozen=True)
+class BreakpointsOfText(Powers):
+    def breakpoints(self):
+        return ["a", "b"]
+
+
+@dataclass(frozen=True)
+class StateOfNothing(Powers):
+    def init(self, n_in, *, key):
+        return None
+
+
+@dataclass(frozen=True)
+class StateWithoutKey(Powers):
+    def init(self, n_in):
+        return {}
 
 
 @dataclass(frozen=True)
@@ -318,6 +356,12 @@ BROKEN = {
     WildBreakpoints: "breakpoints",
     NegativeScale: "default_std",
     UnknownLaw: "default_std",
+    ForgetsTheLaw: r"default_std\(4, 5\) is 0.1(?s:.*)a pair",
+    SizeOfItself: "size raises AttributeError",
+    DomainOfOneNumber: "interval(?s:.*)two finite numbers",
+    BreakpointsOfText: "breakpoints",
+    StateOfNothing: "init returns None(?s:.*)return a dictionary",
+    StateWithoutKey: r"init raises TypeError(?s:.*)def init\(self, n_in, \*, key\)",
     NestedInName: "modes written in those of",
     LiftOfTheWrongShape: "the lift of LiftOfTheWrongShape.extended",
     StateOfFixedSize: "leading axis",
@@ -350,6 +394,12 @@ def test_a_broken_promise_is_found_and_named(family):
         check_basis(basis)
     assert family.__name__ in str(error.value)
     assert error.value.do
+
+
+@pytest.mark.parametrize("points", [[], np.array(["a"]), [0.0, np.nan]], ids=str)
+def test_points_are_finite_numbers(points):
+    with pytest.raises(EdgewiseError, match="are no finite numbers"):
+        check_basis(Powers(), points=points)
 
 
 def test_something_else_is_no_basis():

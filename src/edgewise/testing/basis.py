@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,6 +45,7 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
 
     Raises:
         ConformanceError: naming the first broken promise, the input it broke at, and what to do.
+        EdgewiseError: for ``points`` that are no finite numbers.
     """
     if not isinstance(basis, Basis):
         raise ConformanceError(f"{basis!r} is not a Basis.", do="subclass edgewise.bases.Basis and pass an instance.")
@@ -52,7 +53,7 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
     _check_declarations(basis)
     state = _check_state(basis)
     low, high = basis.interval
-    given = np.linspace(low, high, 33) if points is None else np.asarray(points, np.float64).ravel()
+    given = np.linspace(low, high, 33) if points is None else _checked_points(points)
     # two columns in different order: what one node gets must not depend on the other
     x = np.stack([given, given[::-1]], axis=1)
     with np.errstate(all="ignore"):
@@ -63,6 +64,32 @@ def check_basis(basis: object, *, points: ArrayLike | Sequence[float] | None = N
         _check_finite(basis, state, (low, high))
         _check_derivatives(basis, state, x)
         _check_extended(basis, state, x)
+
+
+def _checked_points(points: Any) -> np.ndarray:
+    given = _numbers(points)
+    if given is None or not given.size or not np.isfinite(given).all():
+        raise EdgewiseError(f"points={points!r} are no finite numbers.", do="pass at least one, or None for 33.")
+    return given.ravel()
+
+
+def _numbers(value: Any) -> np.ndarray | None:
+    """``value`` as float64, None where it holds something else."""
+    try:
+        return np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _answer(basis: Basis, member: str, ask: Callable[[], Any], do: str) -> Any:
+    """What ``basis`` says; raises ``ConformanceError`` where it says nothing but an error."""
+    try:
+        return ask()
+    except EdgewiseError:
+        raise
+    except Exception as error:
+        what = f"{type(basis).__name__}.{member} raises {type(error).__name__}: {error}."
+        raise ConformanceError(what, do=do) from error
 
 
 def _check_object(basis: Basis) -> None:
@@ -103,30 +130,30 @@ def _check_object(basis: Basis) -> None:
 
 def _check_declarations(basis: Basis) -> None:
     name = type(basis).__name__
-    if isinstance(basis.size, bool) or not isinstance(basis.size, int) or basis.size < 1:
+    do = "return the number of modes, an int of at least 1."
+    size = _answer(basis, "size", lambda: basis.size, do)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise ConformanceError(f"{name}.size is {size!r}.", do=do)
+    do = "return two finite numbers, the lower one first; of a domain that is one, or None for the real line."
+    interval = _answer(basis, "interval", lambda: basis.interval, do)
+    ends = _numbers(interval)
+    if ends is None or ends.shape != (2,) or not -np.inf < ends[0] < ends[1] < np.inf:
+        raise ConformanceError(f"{name}.interval is {interval!r}.", do=do)
+    do = "return an increasing one-dimensional array, or None."
+    breaks = _answer(basis, "breakpoints", basis.breakpoints, do)
+    points = _numbers([] if breaks is None else breaks)
+    if points is None or points.ndim != 1 or not np.isfinite(points).all() or not (np.diff(points) > 0).all():
         raise ConformanceError(
-            f"{name}.size is {basis.size!r}.", do="return the number of modes, an int of at least 1."
+            f"{name}.breakpoints() is {breaks!r}.", "the cells of the quadrature for initial scales end there.", do
         )
-    low, high = basis.interval
-    if not -np.inf < low < high < np.inf:
+    do = 'return say (0.1, "normal"), or leave the method out to get 1 / sqrt(fan_in modes).'
+    answer = _answer(basis, "default_std", lambda: basis.default_std(4, size), do)
+    std, law = answer if isinstance(answer, tuple) and len(answer) == 2 else (np.nan, None)
+    if not is_scale(std) or np.shape(std) not in ((), (size,)) or not isinstance(law, str) or law not in LAWS:
         raise ConformanceError(
-            f"{name}.interval is {basis.interval}.", do="return two finite numbers, the lower one first."
-        )
-    breaks = basis.breakpoints()
-    if breaks is not None and not (
-        np.ndim(breaks) == 1 and np.all(np.isfinite(breaks)) and np.all(np.diff(breaks) > 0)
-    ):
-        raise ConformanceError(
-            f"{name}.breakpoints() is {breaks!r}.",
-            "the cells of the quadrature for initial scales end there.",
-            "return an increasing one-dimensional array, or None.",
-        )
-    std, law = basis.default_std(4, basis.size)
-    if law not in LAWS or np.shape(std) not in ((), (basis.size,)) or not is_scale(std):
-        raise ConformanceError(
-            f"{name}.default_std(4, {basis.size}) is {(std, law)!r}.",
-            f"it must be a finite number >= 0, or one for each of {basis.size} modes, and one of {', '.join(LAWS)}.",
-            "leave the method out to get 1 / sqrt(fan_in modes).",
+            f"{name}.default_std(4, {size}) is {answer!r}.",
+            f"it must be a pair: a finite number >= 0, or one for each of {size} modes, and one of {', '.join(LAWS)}.",
+            do,
         )
 
 
@@ -134,7 +161,11 @@ def _check_state(basis: Basis) -> State:
     """The state of two input nodes, checked against those of three."""
     name = type(basis).__name__
     key = jax.random.key(0)
-    state, again, wider = basis.init(_N_IN, key=key), basis.init(_N_IN, key=key), basis.init(3, key=key)
+    do = "def init(self, n_in, *, key): return a dictionary of arrays by name, {} for a family without a state."
+    states = [_answer(basis, "init", lambda n=n: basis.init(n, key=key), do) for n in (_N_IN, _N_IN, 3)]
+    if not all(isinstance(state, Mapping) for state in states):
+        raise ConformanceError(f"{name}.init returns {states[0]!r}.", "layers hold its entries by name.", do)
+    state, again, wider = states
     for entry, value in state.items():
         shape, wide = np.shape(value), np.shape(wider[entry]) if entry in wider else None
         per_node = shape[:1] == (_N_IN,) and wide == (3, *shape[1:])
