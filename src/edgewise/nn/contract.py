@@ -107,7 +107,10 @@ def _features_first(basis, x, state, coef, first, precision, residual=None, kern
     """
     modes, n_in, n_out = coef.shape
     x = x.T
-    if not state:
+    if not state and not basis.broadcasts:
+        # stacked where the product wants them: a transposition is an operation more to trace, compile and run
+        values = jnp.stack(basis.modes(x, state)[first:])
+    elif not state:
         values = jnp.moveaxis(basis.blocks(x, state, (first, basis.size))[0], -2, 0)
     else:
         # arrays of two or more axes lead with the node, or with a group of neighbouring nodes

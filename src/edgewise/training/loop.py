@@ -243,7 +243,7 @@ class Program:
 
 def _put(values: Array, slot: Array, value: Array) -> Array:
     """``values`` ``[n]`` with another one in a slot."""
-    return lax.dynamic_update_index_in_dim(values, value, slot, axis=0)
+    return lax.dynamic_update_slice(values, value[None], (slot,), allow_negative_indices=False)
 
 
 def _as(like: Array, value: Any) -> Array:
