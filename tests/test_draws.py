@@ -1,12 +1,16 @@
 """Random parameters: the generator of JAX by NumPy, and the laws made of it."""
 
+import flax
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 from scipy import stats
 
+import edgewise as ew
+from edgewise.bases import RBF, BSpline, Chebyshev, Fourier, Rational, ReLUBump, Wavelet
 from edgewise.nn import threefry
-from edgewise.nn.draws import draw_units
+from edgewise.nn.draws import draw_units, next_key
 
 LAWS = ("normal", "truncated_normal", "uniform")
 SEEDS = (0, 42, 2**31 + 5)
@@ -87,3 +91,45 @@ def test_other_generators_are_left_to_jax():
         units = draw_units(key, 1, (50,), "normal")
         np.testing.assert_array_equal(units, by_jax(key, 1, (50,), "normal"))
     assert np.abs(units - draw_units(key, 1, (50,), "normal")).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    "options", [{"default": 7}, {"params": 7}, {"params": jax.random.key(7), "default": 1}], ids=str
+)
+def test_keys_come_in_turn_as_from_flax(options):
+    ours, theirs = nnx.Rngs(**options), nnx.Rngs(**options)
+    for _ in range(3):
+        assert next_key(ours.params) == theirs.params()
+        assert ours.params() == theirs.params()  # whoever asks next
+    assert next_key(theirs.params) == ours.params()
+    counts = [rngs.params.count[...] for rngs in (ours, theirs)]
+    assert counts[0] == counts[1]
+    assert counts[0].dtype == counts[1].dtype
+
+
+def test_traced_streams_are_left_to_flax():
+    keys = nnx.split_rngs(splits=3)(nnx.vmap(lambda rngs: next_key(rngs.params)))(nnx.Rngs(0))
+    streams = nnx.split_rngs(splits=3)(nnx.vmap(lambda rngs: rngs.params()))(nnx.Rngs(0))
+    assert (keys == streams).all()
+    rngs = nnx.Rngs(0)
+    assert nnx.jit(lambda rngs: next_key(rngs.params))(rngs) == nnx.Rngs(0).params()
+    assert rngs.params.count[...] == 1
+    with pytest.raises(flax.errors.TraceContextError):
+        jax.jit(lambda: jax.random.key_data(next_key(rngs.params)))()
+
+
+@pytest.mark.parametrize(
+    "basis", [Chebyshev(7), BSpline(), Fourier(), RBF(), Wavelet(), ReLUBump(), Rational()], ids=str
+)
+def test_a_network_of_a_concrete_key_compiles_nothing(basis):
+    rngs, compiled = nnx.Rngs(0), []
+    listen = lambda event, _, **about: compiled.append(about.get("fun_name")) if "backend_compile" in event else None
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        jax.jit(lambda x: x + 1.5)(1.0)
+        heard = len(compiled)
+        ew.KAN([2, 11, 13, 1], basis, edge_scale=True, rngs=rngs)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert heard == 1, "JAX tells of compilations in another way"
+    assert compiled[heard:] == []

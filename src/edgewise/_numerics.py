@@ -1,6 +1,6 @@
-"""Elementary functions that keep float32 exact where the textbook formula cancels, and Gauss-Legendre quadrature.
+"""Elementary functions that keep float32 exact where the textbook formula cancels; quadrature; default floats.
 
-All functions are elementwise, differentiable any number of times in forward and reverse mode, and finite for every
+The functions are elementwise, differentiable any number of times in forward and reverse mode, and finite for every
 finite input.
 """
 
@@ -13,10 +13,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 
-__all__ = ["gauss_legendre", "magnitude", "negative_part", "positive_part", "sinc", "sincos"]
+__all__ = ["floats", "gauss_legendre", "magnitude", "negative_part", "positive_part", "sinc", "sincos"]
 
 _SINC_SERIES = [(-1) ** j / factorial(2 * j + 1) for j in range(9)]
+
+
+def floats(values: ArrayLike) -> Array:
+    """``values`` in JAX's default floating type; converted by NumPy, since JAX compiles that for every shape."""
+    dtype = jnp.result_type(float)
+    return jnp.asarray(np.asarray(values, dtype), dtype)
 
 
 def positive_part(x: Array) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise._numerics import magnitude, negative_part, positive_part
+from edgewise._numerics import floats, magnitude, negative_part, positive_part
 from edgewise.bases.base import Basis, Refinement, State
 from edgewise.bases.broadcasting import broadcast_modes
 from edgewise.bases.placement import Importance, continued
@@ -73,8 +73,8 @@ class BSpline(Basis):
 
     def init(self, n_in, *, key):
         if self.knots == "uniform":
-            return {"ends": jnp.asarray(np.tile(np.asarray(self.domain, np.float64), (n_in, 1)), float)}
-        return {"knots": jnp.asarray(np.tile(self._all_knots(), (n_in, 1)), float)}
+            return {"ends": floats(np.tile(self.domain, (n_in, 1)))}
+        return {"knots": floats(np.tile(self._all_knots(), (n_in, 1)))}
 
     def _all_knots(self) -> np.ndarray:
         """The initial knots, those beyond the domain included, float64 ``[G + 2k + 1]``."""
@@ -127,9 +127,9 @@ class BSpline(Basis):
             low, high = points[:, :1], points[:, -1:]
             even = low + np.linspace(0, 1, self.intervals + 1) * (high - low)
             if self.knots == "uniform" and np.allclose(points, even, rtol=0, atol=1e-9 * np.ptp(points)):
-                return Refinement(self, {"ends": jnp.asarray(points[:, [0, -1]], float)})
+                return Refinement(self, {"ends": floats(points[:, [0, -1]])})
             knots = continued(points, self.degree)
-        return Refinement(replace(self, knots="free"), {"knots": jnp.asarray(knots, float)})
+        return Refinement(replace(self, knots="free"), {"knots": floats(knots)})
 
     def _covered(self, points: np.ndarray, ends: np.ndarray, budget: int) -> np.ndarray:
         """``points`` ``[G + 1]`` of a node, moved out to ``ends`` where at most ``budget`` knots more allow it.

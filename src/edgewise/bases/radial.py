@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from edgewise._numerics import floats
 from edgewise.bases.base import Pointwise, Refinement, Wrapped
 from edgewise.bases.placement import Importance
 from edgewise.bases.squash import check_domain
@@ -83,7 +83,7 @@ class Radial(Pointwise):
 
     def _around(self, centres: np.ndarray) -> dict[str, Array]:
         """The state with these ``centres`` ``[n_in, size]``, in increasing order."""
-        return {"centres": jnp.asarray(centres, float), "widths": jnp.asarray(self._widths(centres), float)}
+        return {"centres": floats(centres), "widths": floats(self._widths(centres))}
 
     def _widths(self, centres: np.ndarray) -> np.ndarray:
         """In proportion to the distances between increasing centres ``[n_in, K]``."""

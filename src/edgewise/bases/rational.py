@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise._numerics import magnitude
+from edgewise._numerics import floats, magnitude
 from edgewise.bases.base import Basis, Refinement
 from edgewise.errors import EdgewiseError, check_choice, check_count
 
@@ -82,7 +82,7 @@ class Rational(Basis):
             )
         a, b = _fit(_SHAPES[self.start], self.numerator, self.denominator)
         tiled = {"numerator": np.tile(a, (groups, 1)), "denominator": np.tile(b, (groups, 1))}
-        return {name: jnp.asarray(value, float) for name, value in tiled.items()}
+        return {name: floats(value) for name, value in tiled.items()}
 
     def resized(self, size):
         return dataclasses.replace(self, numerator=size, denominator=max(self.denominator, size - 1))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from edgewise._numerics import positive_part
+from edgewise._numerics import floats, positive_part
 from edgewise.bases.base import Pointwise, Refinement
 from edgewise.bases.squash import check_domain
 from edgewise.errors import check_count
@@ -62,7 +61,7 @@ class ReLUBump(Pointwise):
     def _bumps(self, starts: np.ndarray, n_in: int) -> dict[str, Array]:
         start, width = np.tile(starts, (n_in, 1)), (self.degree + 1) * self._cell
         state = {"start": start, "end": start + width, "width": np.full_like(start, width)}
-        return {name: jnp.asarray(value, float) for name, value in state.items()}
+        return {name: floats(value) for name, value in state.items()}
 
     def extended(self, state, size, *, n_in, key, importance=None):
         # those that have been trained stay; of the finer ones, as many as are missing, from one end to the other

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from edgewise._numerics import sinc, sincos
+from edgewise._numerics import floats, sinc, sincos
 from edgewise.bases.base import Pointwise, Refinement
 from edgewise.errors import check_count
 
@@ -39,7 +39,7 @@ class Sine(Pointwise):
         check_count("Sine: size", self.size)
 
     def init(self, n_in, *, key):
-        return {"frequency": jax.random.normal(key, (self.size,)), "phase": jnp.zeros(self.size)}
+        return {"frequency": jax.random.normal(key, (self.size,)), "phase": floats(np.zeros(self.size))}
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer, fresh, lift = super().extended(state, size, n_in=n_in, key=key)

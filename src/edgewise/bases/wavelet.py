@@ -9,7 +9,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
-from edgewise._numerics import magnitude, sinc, sincos
+from edgewise._numerics import floats, magnitude, sinc, sincos
 from edgewise.bases.base import Pointwise, Refinement
 from edgewise.bases.radial import even_points, spacing
 from edgewise.bases.squash import check_domain
@@ -92,7 +92,7 @@ class Wavelet(Pointwise):
     def init(self, n_in, *, key):
         scale = self.width or spacing(self.size, self.domain)
         shift = np.tile(even_points(self.size, self.domain), (n_in, 1))
-        return {"shift": jnp.asarray(shift, float), "scale": jnp.full((n_in, self.size), scale)}
+        return {"shift": floats(shift), "scale": floats(np.full((n_in, self.size), scale))}
 
     def extended(self, state, size, *, n_in, key, importance=None):
         # those that have been trained stay; the new ones are as narrow as if all had been there from the start

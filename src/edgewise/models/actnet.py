@@ -15,7 +15,7 @@ from edgewise.bases import Basis, Sine, from_config
 from edgewise.errors import EdgewiseError, check_count, check_keywords, check_positive
 from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
 from edgewise.nn import KANLayer, count_parameters
-from edgewise.nn.draws import draw_units
+from edgewise.nn.draws import draw_units, next_key
 from edgewise.nn.inputs import checked_input
 from edgewise.nn.residuals import residual_name
 
@@ -35,7 +35,7 @@ class ActLayer(KANLayer):
     def __init__(self, n_in: int, n_out: int, basis: Basis | None = None, *, rngs: nnx.Rngs, **options: Any):
         basis, options = Sine(4) if basis is None else basis, {"residual": None} | options
         super().__init__(n_in, n_out, basis, edge_scale=True, rngs=rngs, **options)
-        scales, key = self.init(self.stats), rngs.params()
+        scales, key = self.init(self.stats), next_key(rngs.params)
         if scales.coef is not None:
             raise EdgewiseError(
                 f"{type(self.init).__name__} gives coefficients, which an ActLayer has not.",

@@ -8,13 +8,14 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax import Array
 from jax.core import Tracer
 
 from edgewise.errors import check_choice
 from edgewise.nn import threefry
 
-__all__ = ["draw_units"]
+__all__ = ["draw_units", "next_key"]
 
 _TRUNCATION = 2.0
 _TRUNCATED_STD = 0.87962566103423978  # of a standard normal cut there
@@ -48,6 +49,16 @@ def draw_units(key: Array, stream: int, shape: tuple[int, ...], law: str) -> Arr
         return _by_jax(key, stream, count, law).reshape(shape)
     folded = threefry.fold_in(np.asarray(jax.random.key_data(key)), stream)
     return np.concatenate([_by_numpy(block, law) for block in threefry.bits(folded, count)]).reshape(shape)
+
+
+def next_key(stream: nnx.RngStream) -> Array:
+    """``stream()``: the next key of Flax's stream, which counts them; a concrete one without compilation."""
+    key, count = stream.key[...], stream.count[...]
+    if isinstance(key, Tracer) or isinstance(count, Tracer) or key.ndim or not _is_default(key):
+        return stream()
+    stream.count[...] = jnp.asarray(np.asarray(count) + np.uint32(1), jnp.uint32)
+    data = threefry.fold_in(np.asarray(jax.random.key_data(key)), int(count))
+    return jax.random.wrap_key_data(jnp.asarray(data, jnp.uint32))
 
 
 def _is_default(key: Array) -> bool:

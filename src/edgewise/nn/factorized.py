@@ -11,7 +11,7 @@ from flax import nnx
 from jax import Array
 
 from edgewise.bases import Refinement, State, Wrapped
-from edgewise.nn.draws import draw_units
+from edgewise.nn.draws import draw_units, next_key
 from edgewise.nn.layer import KANLayer
 
 __all__ = ["Factorized", "Normalized", "Weighted"]
@@ -97,7 +97,7 @@ class Factorized(_Scaled):
     """
 
     def __init__(self, linear: KANLayer | nnx.Linear, *, rngs: nnx.Rngs):
-        gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(rngs.params(), 1, (_n_out(linear),), "normal")))
+        gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(next_key(rngs.params), 1, (_n_out(linear),), "normal")))
         super().__init__(linear, gain)
         for weights in self.weights:
             weights[...] = (weights[...] / gain).astype(weights.dtype)

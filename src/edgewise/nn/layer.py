@@ -17,7 +17,7 @@ from edgewise.bases import Basis, BSpline
 from edgewise.errors import EdgewiseError, check_count, checked_keywords
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
-from edgewise.nn.draws import draw_units
+from edgewise.nn.draws import draw_units, next_key
 from edgewise.nn.inputs import checked_input
 from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
 from edgewise.nn.symbolic import SymbolicEdges
@@ -214,7 +214,7 @@ def _params_key(rngs: Any) -> Array:
             "parameters are drawn.",
             "pass nnx.Rngs(0) or nnx.Rngs(params=0).",
         )
-    return rngs.params()
+    return next_key(rngs.params)
 
 
 def _array(value: Any, dtype: Any) -> Array:
