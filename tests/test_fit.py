@@ -19,7 +19,7 @@ from flax import nnx
 import edgewise as ew
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
 from edgewise.refine import Steps
-from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop, sources
+from edgewise.training import Callback, EarlyStopping, NonFiniteError, ReduceOnPlateau, loop, objective, sources
 from edgewise.training.regularizers import EdgeL1
 from model_checks import Compilations, Noisy, dots
 
@@ -311,6 +311,13 @@ def test_samples_that_depend_on_each_other_are_not_taken_one_by_one():
     np.testing.assert_allclose(together.loss[0], found[0], rtol=1e-4)
     with pytest.raises(EdgewiseError, match="needs the residuals of single samples"):
         ew.fit(Centred(nnx.Rngs(0)), (X, Y), steps=2, optimizer="lm,jacobian=rows")
+
+
+def test_networks_of_this_library_are_known_to_take_samples_one_by_one(monkeypatch):
+    monkeypatch.setattr(objective, "_predictions", None)  # nothing is evaluated to find out
+    chained = nnx.Sequential(ew.KANLayer(2, 3, rngs=nnx.Rngs(0)), nnx.Linear(3, 1, rngs=nnx.Rngs(0)))
+    for model in (ew.KAN([2, 3, 1], rngs=nnx.Rngs(0)), chained):
+        assert not objective.Objective("mse").of(model, (X, Y)).coupled
 
 
 def test_early_stopping_without_validation_watches_the_training_loss():

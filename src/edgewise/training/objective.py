@@ -19,7 +19,7 @@ from edgewise.training.optim import Rows
 
 __all__ = ["LeastSquares", "Objective"]
 
-_SEPARATE = ("edgewise.", "flax.nnx.nn.linear")  # modules that take samples one by one
+_SEPARATE = ("edgewise.", "flax.nnx.helpers", "flax.nnx.nn.linear")  # modules that take samples one by one
 _FEW = 8  # samples among which one is looked at
 _EQUAL = 1e-4  # predictions that are, in share of the largest
 
