@@ -302,6 +302,15 @@ def test_equal_data_sizes_compile_once():
     assert new_ones.count == 0
 
 
+def test_rows_that_are_predicted_compile_once():
+    fitted = regressor().fit(X, Y)
+    fitted.predict(X)
+    with Compilations() as new_ones:
+        for rows in (2, 13, 29):
+            fitted.predict(X[:rows])
+    assert new_ones.count == 0
+
+
 def test_jax_is_left_in_its_own_precision():
     regressor().fit(X, Y).predict(X)
     assert not jax.config.read("jax_enable_x64")

@@ -34,8 +34,9 @@ def outputs(model: nnx.Module, x: np.ndarray) -> np.ndarray:
         state = jax.tree.map(_wide, state)
         size = next((size for size in _BLOCKS if size >= len(x)), _BLOCKS[-1])
         blocks = [x[start : start + size] for start in range(0, len(x), size)]
-        results = [_evaluated(graphdef, state, _filled(block, size))[: len(block)] for block in blocks]
-        return np.concatenate([np.asarray(result) for result in results])
+        results = [np.asarray(_evaluated(graphdef, state, _filled(block, size))) for block in blocks]
+        # slices of NumPy: JAX would compile one for every length
+        return np.concatenate([result[: len(block)] for result, block in zip(results, blocks, strict=True)])
 
 
 def _wide(leaf: Any) -> Any:

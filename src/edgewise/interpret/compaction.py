@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -198,24 +198,27 @@ def _scale_column(layer: KANLayer, j: int, factor: float) -> None:
 
 def _select(layer: KANLayer, rows: np.ndarray, columns: np.ndarray) -> None:
     """Keep these inputs and outputs of a layer, in this order, in place."""
-    n_in = layer.n_in
-    take = lambda array: array[np.ix_(rows, columns)]
-    coef = layer.coef[...]
-    layer.coef = nnx.Param(coef[:, rows][:, :, columns])
+    n_in, edges = layer.n_in, np.ix_(rows, columns)
+
+    def kept(variable: Any, pick: Callable[[np.ndarray], np.ndarray]) -> Any:
+        values = pick(np.asarray(variable[...]))  # by NumPy: JAX compiles every selection
+        return type(variable)(jnp.asarray(values, values.dtype))
+
+    layer.coef = kept(layer.coef, lambda coef: coef[:, rows][:, :, columns])
     if layer.residual_kernel is not None:
-        layer.residual_kernel = nnx.Param(take(layer.residual_kernel[...]))
+        layer.residual_kernel = kept(layer.residual_kernel, lambda kernel: kernel[edges])
     if layer.edge_scale is not None:
-        layer.edge_scale = nnx.Param(take(layer.edge_scale[...]))
+        layer.edge_scale = kept(layer.edge_scale, lambda scale: scale[edges])
     if layer.bias is not None:
-        layer.bias = nnx.Param(layer.bias[...][columns])
+        layer.bias = kept(layer.bias, lambda bias: bias[columns])
     axes = _input_axes(layer, n_in)
     for name, variable in layer.basis_state.items():
         if (axis := axes[name]) is not None:
-            layer.basis_state[name] = type(variable)(jnp.take(variable[...], rows, axis=axis))
+            layer.basis_state[name] = kept(variable, lambda state, axis=axis: np.take(state, rows, axis=axis))
     new_rows, new_columns = ({int(old): new for new, old in enumerate(kept)} for kept in (rows, columns))
     entries = () if layer.symbolic is None else layer.symbolic.entries
     moves = [(i, j, new_rows[i], new_columns[j]) for i, j, _ in entries if i in new_rows and j in new_columns]
-    mask = None if layer.mask is None else np.asarray(take(layer.mask[...]))
+    mask = None if layer.mask is None else np.asarray(layer.mask[...])[edges]
     layer.n_in, layer.n_out = len(rows), len(columns)
     if layer.symbolic is not None:
         _select_symbolic(layer, moves)

@@ -76,7 +76,7 @@ class Members:
         self.state = self._compiled.init(params, _stack([rest for _, rest in split]), room)
         if scales is not None:
             scales = np.concatenate([scales, np.ones(padding)])
-            self.state["scale"] = jnp.asarray(scales, self.state["scale"].dtype)
+            self.state["scale"] = jax.device_put(scales.astype(self.state["scale"].dtype))
         if mesh is not None:
             self.state = place(self.state, mesh, split=True)
         if self.program.optimizer.remembers:
