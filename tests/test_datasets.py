@@ -35,13 +35,35 @@ def test_a_table_of_numbers(tmp_path):
         "\ufeff" + GOOD,
         GOOD.replace("\n", "\r\n"),
         GOOD.replace("a,b,y", '"a", "b" ,y').replace("3,1,4", "3, 1 ,4\n\n"),
+        "\n \n" + GOOD.replace(",", ";"),
     ],
-    ids=["semicolon", "tab", "byte order mark", "windows", "quotes, spaces and an empty line"],
+    ids=["semicolon", "tab", "byte order mark", "windows", "quotes, spaces and an empty line", "empty lines first"],
 )
 def test_spellings_of_csv(tmp_path, text):
     table = read_csv(write(tmp_path, text), "y")
     assert table.feature_names == ("a", "b")
     np.testing.assert_array_equal(table.X[2], [3, 1])
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ('"length, width, m"', "length, width, m"),
+        ('"length,\nin m"', "length,\nin m"),
+        ('"the ""long, wide"" side"', 'the "long, wide" side'),
+        ('5" wide', '5" wide'),
+    ],
+)
+def test_delimiters_within_quotes_do_not_count(tmp_path, name, first):
+    table = read_csv(write(tmp_path, GOOD.replace(",", ";").replace("a;b", f'{name};6" wide')), "y")
+    assert table.feature_names == (first, '6" wide')
+    np.testing.assert_array_equal(table.X[2], [3, 1])
+
+
+def test_rows_are_counted_as_a_spreadsheet_does(tmp_path):
+    text = 'a,"b,\nin m",y\n1,2,3\n\n"2\n",5,1\n3,1,4\n4,0,x\n5,9,9\n'
+    with pytest.raises(DataError, match="'x' in row 6"):
+        read_csv(write(tmp_path, text), "y", "regression")
 
 
 def test_classes(tmp_path):

@@ -6,6 +6,7 @@ Rows are counted as a spreadsheet counts them: the header is row 1 and the first
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -30,17 +31,21 @@ __all__ = [
 
 MINIMUM_ROWS = 5  # four rows to train on and one to test on
 DELIMITERS = ",;\t"
+START = 100_000  # characters in which the header ends
+QUOTED = re.compile(r'(?<![^,;\t\s])"(?:[^"]|"")*"')  # a cell in quotes
 
 
 def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """The header, the rows of cells, and the row number of each."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
+            delimiter = _delimiter(file.read(START))
             file.seek(0)
-            reader = csv.reader(file, delimiter=max(DELIMITERS, key=first.count), skipinitialspace=True)
+            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
             numbered = [
-                (reader.line_num, [cell.strip() for cell in row]) for row in reader if any(c.strip() for c in row)
+                (number, [cell.strip() for cell in row])
+                for number, row in enumerate(reader, 1)  # not lines of text: a cell in quotes may hold several
+                if any(cell.strip() for cell in row)
             ]
     except FileNotFoundError as error:
         raise missing_file(path) from error
@@ -53,6 +58,13 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
         raise DataError(f"{path.name} is empty.", do="give a CSV file with a header and rows of numbers.")
     header = numbered[0][1]
     return header, [row for _, row in numbered[1:]], [line for line, _ in numbered[1:]]
+
+
+def _delimiter(start: str) -> str:
+    """The delimiter that the first row of a file uses most, outside of quotes."""
+    bare = QUOTED.sub("", start.lstrip("\r\n "))
+    first = next(iter(bare.splitlines()), "")
+    return max(DELIMITERS, key=first.count)
 
 
 def missing_file(path: Path) -> DataError:
