@@ -123,6 +123,45 @@ def test_an_output_that_is_not_utf_8(encoding, monkeypatch):
     assert text.rstrip().endswith(rf"Report: {letter}bung \u03a9/report.html")
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("argv", [["--version"], ["pde", "--list"]])
+def test_a_reader_that_has_left(root, argv, unbuffered):
+    """As in ``edgewise ... | head``: no complaint, and exit code 0."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    assert run_into(root, argv, writer, unbuffered) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_is_full(root, unbuffered):
+    code, said = run_into(root, ["pde", "--list"], os.open("/dev/full", os.O_WRONLY), unbuffered)
+    assert code == 1
+    assert said == "error: cannot write to standard output.\n  why: No space left on device.\n"
+
+
+def run_into(root, argv, output, unbuffered):
+    """Exit code and error stream of the command with the file descriptor ``output`` as its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "edgewise.cli", *argv],
+        env={**os.environ, "PYTHONPATH": str(root / "src"), "PYTHONUNBUFFERED": unbuffered},
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(output)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("argv", [["show"], ["fit", "--target", "y"]])
+def test_a_path_that_the_system_refuses(argv, capsys):
+    assert cli.main([*argv, "x" * 300]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: cannot use 'xxx")
+    assert "why: File name too long." in err
+
+
 BAD = {
     "scheme": (["--schemes", "glorto"], "did you mean 'glorot'"),
     "basis": (["--basis", "chebishev:5"], "did you mean 'chebyshev'"),

@@ -140,8 +140,9 @@ def test_what_is_no_text_file(tmp_path):
     path.write_bytes(b"a,b\n\xff\xfe\x00,1\n")
     with pytest.raises(DataError, match="UTF-8"):
         read_csv(path, "a")
-    with pytest.raises(DataError, match="cannot read"):
+    with pytest.raises(DataError, match="cannot read") as error:
         read_csv(tmp_path, "a")
+    assert error.value.why == "Is a directory."
 
 
 @pytest.mark.parametrize(

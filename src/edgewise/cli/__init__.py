@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from edgewise.cli import discover, fit, pde, predict, show, study
-from edgewise.cli.parsing import BAD_INPUT, INTERRUPTED, Parser, Version, complain, print_plainly
+from edgewise.cli.parsing import BAD_INPUT, INTERRUPTED, NOT_SAVED, Parser, Version, complain, print_plainly
 from edgewise.errors import EdgewiseError
 
 __all__ = ["main"]
@@ -24,6 +24,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done; 1: done, but something could not be written; 2: bad input, named on the error stream; 130: interrupted.
     """
     print_plainly()
+    try:
+        try:
+            return _done(argv)
+        finally:
+            if sys.stdout is not None:  # None where it is closed
+                sys.stdout.flush()  # here, where it can be answered for; at exit Python would do it, and complain
+    except BrokenPipeError:  # the reader of our output has left
+        _silence()
+        return 0
+    except OSError as error:
+        reason = f"{error.strerror or error}."
+        if error.filename is not None:
+            complain(EdgewiseError(f"cannot use {error.filename!r}.", reason, "check the path and its permissions."))
+            return BAD_INPUT
+        _silence()
+        complain(EdgewiseError("cannot write to standard output.", reason))
+        return NOT_SAVED
+
+
+def _done(argv: Sequence[str] | None) -> int:
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
     if arguments.command is None:
@@ -41,10 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted before there was anything to report.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has left; a second complaint at exit is of no use.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def _silence() -> None:
+    """Standard output leads nowhere from here on: a second complaint at exit is of no use."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> Parser:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Note: not used, since the model was trained without: {', '.join(map(repr, unused))}.", file=sys.stderr)
     text = predictions_csv(preprocessor, outcome(estimator, preprocessor, X))
     if output is None:
-        sys.stdout.write(text)
+        print(text, end="")
         return 0
     _write_predictions(output, text)
     print(f"{len(X)} predictions: {output}", file=sys.stderr)

@@ -50,7 +50,8 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     except FileNotFoundError as error:
         raise missing_file(path) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = "it is not a text file in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+        said = error.strerror if isinstance(error, OSError) else None
+        reason = "it is not a text file in UTF-8" if isinstance(error, UnicodeDecodeError) else said or str(error)
         raise DataError(
             f"cannot read {str(path)!r}.", reason + ".", "give a CSV file: text, one row a line."
         ) from error

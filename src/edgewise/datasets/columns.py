@@ -211,5 +211,6 @@ def _neither(path: Path, name: str, kind: str) -> DataError:
 
 
 def _unreadable(path: Path, error: Exception, kind: str) -> DataError:
-    reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+    said = error.strerror if isinstance(error, OSError) else None
+    reason = (said or str(error) or type(error).__name__).splitlines()[0].rstrip(".")
     return DataError(f"cannot read {str(path)!r}.", f"{reason}.", f"give {kind}.")
