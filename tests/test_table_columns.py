@@ -176,6 +176,7 @@ BAD = {
     "target categorical": (
         {"a": NUMBERS, "y": NUMBERS}, {"targets": ["y"], "categorical": ["y"]}, ["target and categorical", "--task"]
     ),
+    "a target twice": ({"a": NUMBERS, "y": NUMBERS}, {"targets": ["y", "y"]}, ["'y' is named", "more than once"]),
     "only a target": ({"y": NUMBERS}, {"targets": ["y"]}, ["no column besides"]),
     "nothing varies": ({"a": [1.0] * 6, "y": NUMBERS}, {"targets": ["y"]}, ["no column besides", "constant"]),
     "missing value": ({"a": [1, np.nan, 3, 4, 5, 6], "y": NUMBERS}, {"targets": ["y"]}, ["'a' in row 1 is missing"]),

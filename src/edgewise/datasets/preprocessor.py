@@ -199,7 +199,7 @@ class Preprocessor:
         return np.array([position[cell] for cell in labels], np.int64)
 
 
-def _check_roles(columns: Columns, targets: Sequence[str], categorical: Sequence[str], ignore: Sequence[str]) -> None:
+def _check_roles(columns: Columns, targets: tuple[str, ...], categorical: Sequence[str], ignore: Sequence[str]) -> None:
     header = list(columns.values)
     if not targets:
         raise DataError(
@@ -211,6 +211,9 @@ def _check_roles(columns: Columns, targets: Sequence[str], categorical: Sequence
         check_column(columns.name, target, header, "name one of these as the target.")
     for name in (*categorical, *ignore):
         check_column(columns.name, name, header, "name one of these.")
+    twice = sorted({name for name in targets if targets.count(name) > 1})
+    if twice:
+        raise DataError(f"{listing(twice)} is named as a target more than once.", do="name every target once.")
     for role, names in (("categorical", categorical), ("ignored", ignore)):
         both = [name for name in names if name in targets]
         if both:
