@@ -107,7 +107,32 @@ def test_the_command_line_goes_first():
     assert (settings.data, settings.steps, settings.batch_size, settings.seed) == ("d.csv", 7, 16, 0)
 
 
+def test_a_length_on_the_command_line_replaces_that_of_the_file():
+    path = str(config('data = "d.csv"\nsteps = 300\n'))
+    settings = resolve_settings(given_on_the_command_line("--schedule", "5+refine:8+5"), path)
+    assert (settings.steps, settings.schedule) == (None, (5, "refine:8", 5))
+    path = str(config('schedule = [5, "refine:8", 5]\n'))
+    settings = resolve_settings(given_on_the_command_line("--steps", "7"), path)
+    assert (settings.steps, settings.schedule) == (7, ())
+    path = str(config("steps = 3\nschedule = [5]\n"))
+    with pytest.raises(EdgewiseError, match="steps and schedule were given"):
+        resolve_settings({}, path)
+
+
+def test_no_hidden_layer_is_not_the_default():
+    settings = resolve_settings({}, str(config("widths = []\ntarget = []\nschedule = []")))
+    assert run_values(settings) == {"test": 0.2, "seed": 0, "widths": ()}
+    assert run_values(settings_of(given_on_the_command_line("--widths", ""))) == run_values(settings)
+    again = given_on_the_command_line(*shlex.split(command_line(settings))[2:])
+    assert again["widths"] == ()
+
+
+def test_a_file_with_a_byte_order_mark():
+    assert config_values(config("\ufeffsteps = 3\n")) == {"steps": 3}
+
+
 BAD = {
+    "both spellings": ("batch-size = 3\nbatch_size = 4", ["batch-size is given twice, as batch_size too"]),
     "unknown key": ("stepz = 3", ["unknown key in run.toml: 'stepz'", "did you mean 'steps'"]),
     "the file itself": ('config = "run.toml"', ["unknown key", "'config'"]),
     "text for a count": ('steps = "many"', ["steps = 'many' is not a whole number", "it is a text"]),
@@ -208,6 +233,8 @@ def test_the_command_repeats_the_run(length):
     assert repeated.startswith("edgewise fit d.csv --target a,b")
     assert run_values(settings_of(given_on_the_command_line(*shlex.split(repeated)[2:]))) == run_values(settings)
     assert command_line(Settings(data="d.csv", target=("price, USD",))) == "edgewise fit --config settings.toml"
+    dashed = Settings(data="d.csv", target=("-dG",))
+    assert settings_of(given_on_the_command_line(*shlex.split(command_line(dashed))[2:])) == dashed
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,11 @@ def resolve_settings(given: Mapping[str, Any], config: str | None) -> Settings:
     Raises:
         EdgewiseError: a bad file, key or value; nothing to resume.
     """
-    values = (config_values(Path(config)) if config else {}) | dict(given)
+    values = config_values(Path(config)) if config else {}
+    for name, instead in (("steps", "schedule"), ("schedule", "steps")):
+        if name in given:  # each says how long training is, and the command line goes first
+            values.pop(instead, None)
+    values |= given
     if not values.get("resume"):
         return settings_of(values)
     out = Path(values.get("out", OUT))
@@ -102,7 +106,8 @@ def command_line(settings: Settings) -> str:
         value = getattr(settings, option.field)
         if option.name not in ("data", *HANDLING) and value != getattr(standard, option.field):
             between = "+" if option.kind == "phases" else ","
-            words += [f"--{option.name}", between.join(map(str, value)) if isinstance(value, tuple) else str(value)]
+            text = between.join(map(str, value)) if isinstance(value, tuple) else str(value)
+            words += [f"--{option.name}={text}"] if text.startswith("-") else [f"--{option.name}", text]
     return shlex.join(words)
 
 

@@ -41,7 +41,7 @@ def html_page(metrics: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     }
     if metrics["classes"]:
         facts["classes"] = ", ".join(metrics["classes"])
-    shown = {name: ", ".join(map(str, v)) if isinstance(v, list) else v for name, v in settings.items()}
+    shown = {name: (", ".join(map(str, v)) or None) if isinstance(v, list) else v for name, v in settings.items()}
     figures = "".join(
         f"<h2>{escape(caption)}</h2><figure role='img' aria-label='{escape(caption)}'>{svg}</figure>"
         for caption, svg in pictures.items()

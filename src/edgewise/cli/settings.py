@@ -235,6 +235,8 @@ def config_values(path: Path) -> dict[str, Any]:
         name = key.replace("_", "-")
         if name not in options:
             raise unknown_name(f"key in {path.name}:", key, options)
+        if name in values:
+            raise EdgewiseError(f"{path.name}: {name} is given twice, as {key} too.", do="give it once.")
         kind = KINDS[options[name].kind]
         if not kind.accepts(value):
             raise EdgewiseError(
@@ -263,5 +265,6 @@ def _settled(kind: str, value: Any) -> Any:
 def run_values(settings: Settings) -> dict[str, Any]:
     """What the run is made of, by option name: what was set, and the defaults that are known here."""
     values = dataclasses.asdict(settings)
-    kept = [option for option in OPTIONS if option.name not in HANDLING]
-    return {option.name: values[option.field] for option in kept if values[option.field] not in (None, ())}
+    kept = [option for option in OPTIONS if option.name not in HANDLING and values[option.field] is not None]
+    # no names and no phases are as if nothing was said; no widths are no hidden layer
+    return {o.name: values[o.field] for o in kept if values[o.field] != () or o.kind == "counts"}

@@ -71,4 +71,4 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
 
 
 def _spoken(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (", ".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

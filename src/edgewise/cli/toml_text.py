@@ -23,7 +23,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         EdgewiseError: the file is not there, cannot be read, or is no TOML; it names the line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise EdgewiseError(
             f"there is no file {str(path)!r}.", f"the current folder is {Path.cwd()}.", "check the spelling."
