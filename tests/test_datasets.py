@@ -98,6 +98,12 @@ BAD = {
     "missing target, nothing near": (GOOD, "qqqqqq", None, ["no column 'qqqqqq'", "a, b, y"]),
     "text": ("a,city,y\n1,2,3\n2,Oslo,1\n3,Rome,4\n4,0,2\n5,9,9\n", "y", None, ["'city'", "'Oslo' in row 3", "text"]),
     "text target": ("a,y\n1,2\n2,x\n3,1\n4,0\n5,9\n", "y", "regression", ["'y'", "'x' in row 3", "classification"]),
+    "decimal commas": (
+        "a;y\n" + "1;2,5\n2;3,5\n" * 3,
+        "y",
+        None,
+        ["'y'", "numbers with a comma", "row 2", "'2,5'", "--task classification"],
+    ),
     "ragged": (GOOD.replace("3,1,4", "3,1"), "y", None, ["row 4 has 2 cells", "3 columns"]),
     "one row": ("a,y\n1,2\n", "y", None, ["1 row of data", "at least 5"]),
     "constant": ("a,b,y\n1,7,3\n2,7,1\n3,7,4\n4,7,2\n5,7,9\n", "y", None, ["column 'b' is constant"]),

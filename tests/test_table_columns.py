@@ -186,6 +186,18 @@ BAD = {
         {"a": ["1", "2", "3", "4", "5,5", "6"], "y": NUMBERS},
         {"targets": ["y"]}, ["'a'", "row 4", "'5,5'", "5 of its 6"],
     ),
+    "decimal commas": (
+        {"a": ["1", "2,5", "-3,25", ",5", "1.234,5", "1,5e-3"], "y": NUMBERS},
+        {"targets": ["y"]}, ["'a'", "numbers with a comma", "row 1", "'2,5'", "--categorical"],
+    ),
+    "thousands": (
+        {"a": NUMBERS, "y": ["1,250", "1,250", "12,300.5", "12,300.5", "900", "1,234,567"]},
+        {"targets": ["y"]}, ["'y'", "numbers with a comma", "row 0", "'1,250'", "--task classification"],
+    ),
+    "thousands, for regression": (
+        {"a": NUMBERS, "y": ["1,250", "1,251", "12,300", "12,301", "13,000", "1,234"]},
+        {"targets": ["y"], "task": "regression"}, ["'y'", "numbers with a comma"],
+    ),
     "names": (
         {"a": [f"name {i}" for i in range(30)], "y": list(map(float, range(30)))},
         {"targets": ["y"]}, ["'a'", "30 different texts", "--ignore", "--categorical"],
@@ -216,6 +228,13 @@ def test_bad_columns_are_named(case):
 def test_what_looks_like_names_can_be_forced():
     data = columns(a=[f"name {i}" for i in range(30)], y=list(map(float, range(30))))
     assert len(Preprocessor.fit(data, ["y"], categorical=["a"]).feature_names) == 30
+
+
+def test_what_looks_like_numbers_with_commas_can_be_forced():
+    choices = ["1,2", "1,3", "2,3"] * 2
+    assert Preprocessor.fit(columns(a=choices, y=NUMBERS), ["y"], categorical=["a"]).categories["a"][0] == "1,2"
+    assert Preprocessor.fit(columns(a=NUMBERS, y=choices), ["y"], task="classification").classes[0] == "1,2"
+    assert Preprocessor.fit(columns(a=["1,2 m", "1,3 m", "2,3 m"] * 2, y=NUMBERS), ["y"]).categories["a"][0] == "1,2 m"
 
 
 def test_an_unknown_task(mixed):

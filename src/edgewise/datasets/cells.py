@@ -17,6 +17,7 @@ from edgewise.errors import DataError
 
 __all__ = [
     "MINIMUM_ROWS",
+    "check_commas",
     "check_count_of_rows",
     "check_header",
     "check_rows",
@@ -32,6 +33,7 @@ __all__ = [
 MINIMUM_ROWS = 5  # four rows to train on and one to test on
 DELIMITERS = ",;\t"
 START = 100_000  # characters in which the header ends
+COMMAS = re.compile(r"[+-]?(\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+,\d+|\d*,\d+)(e[+-]?\d+)?", re.IGNORECASE)
 QUOTED = re.compile(r'(?<![^,;\t\s])"(?:[^"]|"")*"')  # a cell in quotes
 
 
@@ -133,6 +135,22 @@ def check_count_of_rows(name: str, rows: int, minimum: int = MINIMUM_ROWS) -> No
         if minimum > 1
         else "there is nothing to predict.",
         "give a file with more rows.",
+    )
+
+
+def check_commas(name: str, column: str, cells: Sequence[str], rows: Sequence[int], otherwise: str) -> None:
+    """Raise :class:`DataError` if a column of the rows ``rows`` holds nothing but numbers, most of them with a comma.
+
+    ``otherwise`` is what to do where they are none.
+    """
+    there = [(row, cell) for row, cell in zip(rows, cells, strict=True) if cell]
+    found = [(row, cell) for row, cell in there if COMMAS.fullmatch(cell)]
+    if 2 * len(found) <= len(there) or any(not (is_number(cell) or COMMAS.fullmatch(cell)) for _, cell in there):
+        return
+    raise DataError(
+        f"{name}: column {column!r} holds numbers with a comma, in row {found[0][0]}: {found[0][1]!r}.",
+        "a number has a point before its decimals, and nothing between its thousands.",
+        f"write them so; {otherwise}",
     )
 
 

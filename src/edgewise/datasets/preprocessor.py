@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.datasets.cells import first_text, is_number, listing, plural
+from edgewise.datasets.cells import check_commas, first_text, is_number, listing, plural
 from edgewise.datasets.columns import Columns, is_text, label
-from edgewise.datasets.table import check_column, check_target, class_column, integer_note
+from edgewise.datasets.table import CLASSES, check_column, check_target, class_column, integer_note
 from edgewise.errors import DataError, check_choice
 
 __all__ = ["TASKS", "Preprocessor"]
@@ -229,6 +229,8 @@ def _check_roles(columns: Columns, targets: tuple[str, ...], categorical: Sequen
 def _classes(columns: Columns, targets: Sequence[str], task: str | None, notes: list[str]) -> tuple[str, ...]:
     """Names of the classes, or none for regression; the targets are checked and remarked upon."""
     texts = [name for name in targets if is_text(columns.values[name])]
+    for name in texts if task != "classification" else ():
+        check_commas(columns.name, name, columns.values[name].tolist(), columns.rows.tolist(), CLASSES)
     if task is None:
         task = "classification" if texts and len(targets) == 1 else "regression"
     check_choice("task", task, TASKS)
@@ -283,6 +285,8 @@ def _labels(columns: Columns, name: str, *, check: bool = True) -> list[str]:
 def _categories(columns: Columns, name: str, *, asked: bool) -> tuple[str, ...]:
     """The categories of a column in order, numbers by size; texts that are no categories are an error."""
     labels = _labels(columns, name)
+    if not asked:
+        check_commas(columns.name, name, labels, columns.rows.tolist(), "if they are categories, say --categorical.")
     found = sorted(set(labels))
     texts = [row for row, cell in enumerate(labels) if not is_number(cell)]
     if not asked and 0 < len(texts) < len(labels) / 2:

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgewise.datasets.cells import (
     MINIMUM_ROWS,
+    check_commas,
     check_header,
     check_rows,
     first_text,
@@ -27,6 +28,7 @@ from edgewise.errors import DataError
 __all__ = ["MINIMUM_ROWS", "Table", "check_constant", "check_target", "class_column", "class_numbers", "read_csv"]
 
 MOST_NAMED = 30
+CLASSES = "if they are classes, use task='classification' (--task classification)."
 REMOVE_TEXT = "remove the column, or write it as numbers (for categories: one 0/1 column per category)."
 
 
@@ -92,6 +94,8 @@ def read_csv(path: str | Path, target: str | None, task: str | None = None) -> T
         )
     X = _numbers(path, features, [columns[header.index(name)] for name in features], lines)
     cells = columns[header.index(target)]
+    if task != "classification":
+        check_commas(path.name, target, cells, lines, CLASSES)
     if task is None:
         task = "classification" if first_text(cells) is not None else "regression"
     if task == "classification":
