@@ -303,6 +303,10 @@ BAD_NPZ = {
     "y too short": ({"X": np.eye(6), "y": np.ones(5)}, ["(5,)", "6 rows"]),
     "names too few": ({"X": np.eye(6), "feature_names": ["a"]}, ["1 feature_names", "6 columns"]),
     "names doubled": ({"X": np.ones((6, 2)), "feature_names": ["a", "a"]}, ["'a'", "several columns"]),
+    "names of no shape": ({"X": np.ones((6, 2)), "feature_names": "ab"}, ["feature_names has shape ()"]),
+    "names in a column": ({"X": np.ones((6, 2)), "feature_names": [["a"], ["b"]]}, ["feature_names has shape (2, 1)"]),
+    "a name that is empty": ({"X": np.ones((6, 2)), "feature_names": ["a", ""]}, ["feature_names is empty"]),
+    "bytes that are no text": ({"X": np.ones((6, 1)), "y": np.array([b"a", b"\xff"] * 3)}, ["'y'", "UTF-8"]),
     "named like the target": ({"X": np.ones((6, 1)), "y": np.ones(6), "feature_names": ["y"]}, ["'y'", "several"]),
     "objects": ({"X": np.array([[object()]] * 6)}, ["cannot read", "no Python objects"]),
     "complex": ({"X": np.ones((6, 1), complex)}, ["'X' is of type complex128"]),
@@ -318,6 +322,21 @@ def test_bad_npz_files(tmp_path, case):
         read_columns(tmp_path / "d.npz")
     for part in expected:
         assert part in str(error.value), str(error.value)
+
+
+def test_texts_of_npz_as_bytes(tmp_path):
+    y = np.array(["é".encode(), b"e"] * 3)
+    np.savez(tmp_path / "d.npz", X=np.arange(12.0).reshape(6, 2), y=y, feature_names=np.array(["ü".encode(), b"u"]))
+    chosen = Preprocessor.fit(read_columns(tmp_path / "d.npz"))
+    assert (chosen.features, chosen.classes) == (("ü", "u"), ("e", "é"))
+
+
+def test_a_single_array_is_no_npz_file(tmp_path):
+    with (tmp_path / "d.npz").open("wb") as file:
+        np.save(file, np.ones((6, 2)))
+    with pytest.raises(DataError, match="cannot read") as error:
+        read_columns(tmp_path / "d.npz")
+    assert error.value.why == "it is a single array, as numpy.save writes it."
 
 
 def test_a_truncated_npz_file(tmp_path):
@@ -351,6 +370,9 @@ def test_missing_values_and_dates_of_parquet(tmp_path):
     assert data.values["c"].tolist() == ["u", "", "v", "u", "v"]
     frame.assign(day=pandas.Timestamp("2024-01-01")).to_parquet(path)
     with pytest.raises(DataError, match="'day' is of type datetime"):
+        read_columns(path)
+    pandas.DataFrame({"a": [[1, 2]] * 5, "y": [1.0] * 5}).to_parquet(path)
+    with pytest.raises(DataError, match="'a' is of type ndarray"):
         read_columns(path)
     path.write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match="cannot read"):

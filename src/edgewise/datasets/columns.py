@@ -140,20 +140,22 @@ def _series_column(path: Path, name: str, series: Any) -> np.ndarray:
 
 def _texts(path: Path, name: str, cells: Sequence[Any]) -> np.ndarray:
     for cell in cells:
-        if not (cell is None or isinstance(cell, str | bool | int | float | np.bool_) or _is_missing(cell)):
+        if not (_is_missing(cell) or isinstance(cell, str | bool | int | float | np.bool_)):
             raise _neither(path, name, type(cell).__name__)
-    return np.array(["" if cell is None or _is_missing(cell) else str(cell) for cell in cells], object)
+    return np.array(["" if _is_missing(cell) else str(cell) for cell in cells], object)
 
 
 def _is_missing(cell: Any) -> bool:
-    """Whether a cell is NaN or pandas.NA: neither equals itself."""
-    return type(cell).__name__ == "NAType" or cell != cell
+    return cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, float) and cell != cell)
 
 
 def _read_npz(path: Path) -> Columns:
     try:
         # opened here: NumPy leaves the file open where it is no zip file
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        with path.open("rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
+                raise ValueError("it is a single array, as numpy.save writes it")
             arrays = {name: file[name] for name in file.files if name in ("X", "y", "feature_names")}
             found = file.files
     except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -169,7 +171,7 @@ def _read_npz(path: Path) -> Columns:
         raise DataError(
             f"{path.name}: X has shape {X.shape}.", "X is (rows, features).", "reshape it; one feature is X[:, None]."
         )
-    names = [str(name) for name in arrays.get("feature_names", [f"x{i}" for i in range(X.shape[1])])]
+    names = _npz_names(path, arrays.get("feature_names", np.array([f"x{i}" for i in range(X.shape[1])], str)))
     if len(names) != X.shape[1]:
         raise DataError(
             f"{path.name} has {len(names)} feature_names for {X.shape[1]} columns of X.", do="give a name per column."
@@ -180,6 +182,15 @@ def _read_npz(path: Path) -> Columns:
     if doubled:
         raise DataError(f"{path.name}: {listing(doubled)} names several columns.", do="give every column its own name.")
     return Columns(path.name, {**values, **targets}, np.arange(len(X)), tuple(targets))
+
+
+def _npz_names(path: Path, given: np.ndarray) -> list[str]:
+    if given.ndim != 1:
+        raise DataError(f"{path.name}: feature_names has shape {given.shape}.", do="write a text per column of X.")
+    names = _array_column(path, "feature_names", given if given.dtype.kind == "S" else given.astype(str)).tolist()
+    if "" in names:
+        raise DataError(f"{path.name}: an entry of feature_names is empty.", do="write a text per column of X.")
+    return names
 
 
 def _npz_targets(path: Path, y: np.ndarray, rows: int) -> dict[str, np.ndarray]:
@@ -197,7 +208,14 @@ def _npz_targets(path: Path, y: np.ndarray, rows: int) -> dict[str, np.ndarray]:
 def _array_column(path: Path, array: str, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind in "iuf":
         return values.astype(np.float64)
-    if values.dtype.kind in "USb":
+    if values.dtype.kind == "S":
+        try:
+            return np.char.decode(values, "utf-8").astype(object)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path.name}: {array!r} holds bytes that are no text in UTF-8.", do="write texts."
+            ) from error
+    if values.dtype.kind in "Ub":
         return values.astype(str).astype(object)
     raise _neither(path, array, str(values.dtype))
 
