@@ -547,6 +547,16 @@ def test_a_parameter_that_cannot_be_used_is_explained_when_it_is_fitted(options,
     assert not hasattr(estimator, "model_")
 
 
+@pytest.mark.parametrize("make", [regressor, classifier])
+def test_a_fit_that_fails_leaves_what_was_learned_before(make):
+    y, other = (Y, 1000 * Y) if make is regressor else (LABELS, np.roll(np.where(LABELS == "oak", "yew", "beech"), 1))
+    estimator = make().fit(X, y)
+    before = estimator.predict(X)
+    with pytest.raises(EdgewiseError, match="hidden_widths"):
+        estimator.set_params(hidden_widths=(0,)).fit(X * 10 + 1, other)
+    np.testing.assert_array_equal(estimator.predict(X), before)
+
+
 def test_no_schedule_is_that_of_max_steps():
     assert regressor(schedule=None).fit(X, Y).n_iter_ == 20
     for schedule in (100, "refine:6", np.array([5, 5])):

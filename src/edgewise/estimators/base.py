@@ -161,10 +161,10 @@ class KANEstimator(BaseEstimator):
         random, loss = check_random_state(self.random_state), self._loss()
         seed = int(random.randint(2**31 - 1))
         bases = self._bases()
-        self.input_scaling_ = Scaling.none(X.shape[1])
+        scaling = Scaling.none(X.shape[1])
         if self._standardizes():
-            self.input_scaling_ = Scaling.of(X, weight, reach=_reach(bases[0]))
-        inputs = self.input_scaling_(X)
+            scaling = Scaling.of(X, weight, reach=_reach(bases[0]))
+        inputs = scaling(X)
         widths = [X.shape[1], *self._widths(), n_out]
         basis = bases if len(bases) > 1 else bases[0]
         scheduled = isinstance(self.schedule, Sequence) and len(self.schedule) > 0
@@ -197,9 +197,11 @@ class KANEstimator(BaseEstimator):
                 checkpoint=checkpoint,
                 resume=resume,
             )
-        self._keep(result, loss)
+        self._keep(result, loss, scaling)
 
-    def _keep(self, result: FitResult, loss: Any) -> None:
+    def _keep(self, result: FitResult, loss: Any, scaling: Scaling) -> None:
+        # all of it after training: a fit that fails must not leave an earlier network with the units of other data
+        self.input_scaling_ = scaling
         self.model_, self.history_ = result.model, result.history
         self.n_iter_, self.stop_reason_ = result.step, result.reason
         self.loss_ = loss

@@ -97,14 +97,14 @@ class KANClassifier(ClassifierMixin, KANEstimator):
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
         weight = self._checked_weight(X, sample_weight)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
+        classes, numbers = np.unique(y, return_inverse=True)
+        if len(classes) < 2:
             raise DataError(
-                f"y has one class only, {self.classes_.tolist()[0]!r}.",
+                f"y has one class only, {classes.tolist()[0]!r}.",
                 "there is nothing to tell apart.",
                 "pass samples of two classes or more.",
             )
-        by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        by_class = compute_class_weight(self.class_weight, classes=classes, y=y)
         if isinstance(self.class_weight, str):  # "balanced": a class has as much weight as its samples have together
             counts = np.bincount(numbers, weight)
             by_class = counts.sum() / len(counts) / np.where(counts > 0, counts, 1.0)
@@ -117,11 +117,12 @@ class KANClassifier(ClassifierMixin, KANEstimator):
             X,
             numbers,
             weight,
-            len(self.classes_),
+            len(classes),
             checkpoint=checkpoint,
             resume=resume,
             strata=numbers,
         )
+        self.classes_ = classes
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -128,14 +128,14 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         X, y, weight = (values[weight > 0] for values in (X, y, weight))
         loss = self._loss()
         columns = np.asarray(y, np.float64).reshape(len(y), -1)
-        self.n_outputs_, self._flat = columns.shape[1], y.ndim == 1
-        self.target_scaling_ = Scaling.none(self.n_outputs_)
+        n_outputs = columns.shape[1]
+        scaling = Scaling.none(n_outputs)
         if self._standardizes() and not isinstance(loss, Poisson):
-            self.target_scaling_ = Scaling.of(columns, weight)
+            scaling = Scaling.of(columns, weight)
         several = len(loss.q) if isinstance(loss, Quantile) and isinstance(loss.q, tuple) else 1
-        n_out = several if several > 1 and self.n_outputs_ == 1 else self.n_outputs_
-        targets = self.target_scaling_(columns)
-        self._train(X, targets, weight, n_out, checkpoint=checkpoint, resume=resume)
+        n_out = several if several > 1 and n_outputs == 1 else n_outputs
+        self._train(X, scaling(columns), weight, n_out, checkpoint=checkpoint, resume=resume)
+        self.n_outputs_, self._flat, self.target_scaling_ = n_outputs, y.ndim == 1, scaling
         self.__dict__.pop("formula_", None)
         self._data = _thinned(X, columns)
         return self
