@@ -184,6 +184,19 @@ def test_the_command_refuses_categories_and_bad_widths(tmp_path, capsys):
     assert "--widths" in capsys.readouterr().err
 
 
+def test_the_command_does_not_overwrite_what_is_there(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "formula.txt").write_text("mine")
+    command = ["discover", str(tmp_path / "none.csv"), "--target", "z", "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    err = capsys.readouterr().err
+    assert "an earlier result would be overwritten" in err
+    assert "choose another --out, or overwrite it with --force" in err
+    assert main([*command, "--force"]) == 2
+    assert "no file" in capsys.readouterr().err
+    assert (tmp_path / "out" / "formula.txt").read_text() == "mine"
+
+
 def test_the_room_offers_its_names():
     assert set(ew.interpret.__all__) <= set(dir(ew.interpret))
     assert all(getattr(ew.interpret, name) is not None for name in ew.interpret.__all__)

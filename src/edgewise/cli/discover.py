@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgewise.cli.folder import check_folder
 from edgewise.cli.parsing import NOT_SAVED, Parser, enable_compilation_cache, free_folder
 from edgewise.errors import DataError, EdgewiseError
 
@@ -41,6 +42,7 @@ def add_parser(commands: Any) -> Parser:
     output = discover.add_argument_group("output")
     output.add_argument("--out", metavar="DIR", default=quiet,
                         help=f"folder for the result (default: {OUT}, or {OUT}-2, ... where that exists)")  # fmt: skip
+    output.add_argument("--force", action="store_true", default=quiet, help="overwrite a result in --out")
     output.add_argument("--json", action="store_true", default=quiet, help="print the table as JSON, and only that")
     output.add_argument("--quiet", action="store_true", default=quiet, help="no progress and no table")
     return discover
@@ -57,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edgewise.datasets import Preprocessor, read_columns
 
     basis = parse(arguments.basis)
+    check_folder(out, force=given.get("force", False), needed=None, what="result")
     enable_compilation_cache()
     columns = read_columns(arguments.data)
     preprocessor = Preprocessor.fit(

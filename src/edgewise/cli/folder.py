@@ -25,13 +25,16 @@ MODEL, METRICS, HISTORY, PREDICTIONS, REPORT = (
 FILES = (SETTINGS, COLUMNS, CHECKPOINT, MODEL, METRICS, HISTORY, PREDICTIONS, REPORT)
 
 
-def check_folder(folder: Path, *, force: bool, resume: bool, needed: str = CHECKPOINT, what: str = "run") -> None:
+def check_folder(
+    folder: Path, *, force: bool, resume: bool = False, needed: str | None = CHECKPOINT, what: str = "run"
+) -> None:
     """Raise :class:`EdgewiseError` if ``folder`` holds something already, unless it may be overwritten or resumed.
 
-    ``needed`` is the file without which nothing there can be gone on with; ``what`` is there, in a word.
+    ``needed`` is the file without which nothing there can be gone on with, if anything can; ``what`` is there, in a
+    word.
     """
     if folder.is_dir() and any(folder.iterdir()) and not (force or resume):
-        going_on = ", go on with it (--resume)" if (folder / needed).exists() else ""
+        going_on = ", go on with it (--resume)" if needed and (folder / needed).exists() else ""
         raise EdgewiseError(
             f"the folder {str(folder)!r} exists and is not empty.",
             f"an earlier {what} would be overwritten.",
