@@ -433,8 +433,20 @@ def test_show(capsys):
     for part in ("RMSE", "baseline", "On the 12 test rows", "optimizer   adam", "validation  0.1", "target      price",
                  "Repeat: edgewise fit houses.csv --target price --steps 100 --validation 0.1"):  # fmt: skip
         assert part in out
+    assert "penalty" not in out
     for name in ("training", "validation"):
         assert re.search(rf"^{name} +\S+ █[▁-█]+▁ \S+$", out, re.MULTILINE)
+
+
+def test_a_loss_with_a_penalty_is_told_from_one_without(capsys):
+    """Without a word, a loss of training above that of validation looks like a fault."""
+    told = "includes the penalty on the size of the coefficients (alpha)"
+    for more, end in ([], f"{told}."), (["--validation", "0.1"], f"{told}; that of validation is without."):
+        assert cli.main([*HOUSES, "--alpha", "2", *more, "--force"]) == 0
+        capsys.readouterr()
+        assert cli.main(["show", "run"]) == 0
+        assert end in capsys.readouterr().out
+        assert end in Path("run", "report.html").read_text()
 
 
 @pytest.mark.usefixtures("_no_plots")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from edgewise.cli.summary import score_rows, sentence, steps_text
+from edgewise.cli.summary import penalty_text, score_rows, sentence, steps_text
 from edgewise.study.report import STYLE, _facts, _table
 
 __all__ = ["html_page"]
@@ -42,8 +42,11 @@ def html_page(metrics: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
     if metrics["classes"]:
         facts["classes"] = ", ".join(metrics["classes"])
     shown = {name: (", ".join(map(str, v)) or None) if isinstance(v, list) else v for name, v in settings.items()}
+    words = penalty_text(metrics)
+    told = {"Loss while training": f"<p class='under'>{escape(words)}</p>"} if words else {}
     figures = "".join(
         f"<h2>{escape(caption)}</h2><figure role='img' aria-label='{escape(caption)}'>{svg}</figure>"
+        + told.get(caption, "")
         for caption, svg in pictures.items()
     )
     notes = "".join(f"<li>{escape(note)}</li>" for note in metrics["notes"])

@@ -9,7 +9,7 @@ from typing import Any
 
 from edgewise.cli.folder import METRICS, REPORT, check_run, read_json
 from edgewise.cli.parsing import Parser
-from edgewise.cli.summary import curve_text, metrics_table, sentence, steps_text
+from edgewise.cli.summary import curve_text, metrics_table, penalty_text, sentence, steps_text
 from edgewise.errors import DataError
 
 __all__ = ["add_parser", "run"]
@@ -63,6 +63,7 @@ def _lines(metrics: dict[str, Any]) -> list[str]:
         "",
         "loss",
         curve_text(metrics),
+        *filter(None, [penalty_text(metrics)]),
         "",
         *(f"{name:{width}}  {_spoken(value)}" for name, value in settings.items()),
         "",

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["curve_text", "metrics_table", "score_text", "sentence", "sparkline", "steps_text"]
+__all__ = ["curve_text", "metrics_table", "penalty_text", "score_text", "sentence", "sparkline", "steps_text"]
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -46,6 +46,14 @@ def steps_text(metrics: Mapping[str, Any]) -> str:
     """How many steps were done, and why no more where that is not for having done them all."""
     reason = "" if metrics["stop"] == "completed" else f" ({metrics['stop']})"
     return f"{metrics['steps']} steps{reason}"
+
+
+def penalty_text(metrics: Mapping[str, Any]) -> str:
+    """Why the loss of training may lie above that of validation; "" where there is no penalty."""
+    if not metrics["settings"].get("alpha"):
+        return ""
+    without = "; that of validation is without" if metrics["curve"]["validation"] else ""
+    return f"The loss of training includes the penalty on the size of the coefficients (alpha){without}."
 
 
 def sentence(metrics: Mapping[str, Any]) -> str:
