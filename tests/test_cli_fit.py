@@ -528,6 +528,12 @@ def test_scores_against_scikit_learn():
     )
 
 
+def test_a_target_that_does_not_vary_in_the_test_rows_has_no_r2():
+    said = np.array([0.1, 0.2, 0.3])
+    assert np.isnan(scores.regression_scores(np.full(3, 0.1), said)["R2"])  # whose variance is 2e-34
+    assert np.isnan(scores.regression_scores(1e-200 * said, said)["R2"])
+
+
 @pytest.fixture
 def _real(monkeypatch):
     pytest.importorskip("sklearn")

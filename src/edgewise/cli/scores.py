@@ -13,7 +13,7 @@ def regression_scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, flo
     """R2 (1 is perfect, 0 no better than the mean), RMSE and MAE in the target's units, MSE, of ``[n]`` and ``[n]``."""
     error = predicted.astype(np.float64) - truth
     mse = float(np.mean(error**2))
-    variance = float(np.var(truth))
+    variance = float(np.var(truth)) if truth.min() < truth.max() else 0.0  # rounding leaves some to a constant
     r2 = 1 - mse / variance if variance > 0 else float("nan")
     return {"R2": r2, "RMSE": mse**0.5, "MAE": float(np.mean(np.abs(error))), "MSE": mse}
 
