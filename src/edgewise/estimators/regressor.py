@@ -131,7 +131,7 @@ class KANRegressor(MultiOutputMixin, RegressorMixin, KANEstimator):
         n_outputs = columns.shape[1]
         scaling = Scaling.none(n_outputs)
         if self._standardizes() and not isinstance(loss, Poisson):
-            scaling = Scaling.of(columns, weight)
+            scaling = Scaling.of(columns, weight, name="y")
         several = len(loss.q) if isinstance(loss, Quantile) and isinstance(loss.q, tuple) else 1
         n_out = several if several > 1 and n_outputs == 1 else n_outputs
         self._train(X, scaling(columns), weight, n_out, checkpoint=checkpoint, resume=resume)
