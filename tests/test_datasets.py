@@ -95,6 +95,7 @@ BAD = {
     "header only": ("a,y\n", "y", None, ["0 rows"]),
     "no target given": (GOOD, None, None, ["no target column", "a, b, y", "--target 'y'"]),
     "missing target": (GOOD.replace("y", "price"), "prise", None, ["no column 'prise'", "did you mean 'price'"]),
+    "another delimiter": (GOOD.replace(",", "|"), "y", None, ["no column 'y'", "a|b|y", "commas, semicolons or tabs"]),
     "missing target, nothing near": (GOOD, "qqqqqq", None, ["no column 'qqqqqq'", "a, b, y"]),
     "text": ("a,city,y\n1,2,3\n2,Oslo,1\n3,Rome,4\n4,0,2\n5,9,9\n", "y", None, ["'city'", "'Oslo' in row 3", "text"]),
     "text target": ("a,y\n1,2\n2,x\n3,1\n4,0\n5,9\n", "y", "regression", ["'y'", "'x' in row 3", "classification"]),

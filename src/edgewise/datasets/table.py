@@ -114,6 +114,8 @@ def check_column(name: str, column: str, header: Sequence[str], advice: str) -> 
     """Raise :class:`DataError` unless ``column`` is in ``header``; it offers the nearest name, or gives ``advice``."""
     if column in header:
         return
+    if len(header) == 1:
+        advice = "columns are told apart by commas, semicolons or tabs: is it written with others?"
     near = get_close_matches(column.lower(), [other.lower() for other in header], n=1, cutoff=0.5)
     nearest = next((other for other in header if near and other.lower() == near[0]), None)
     raise DataError(
