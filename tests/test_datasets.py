@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import numpy as np
 import pytest
 from scipy import special
@@ -58,6 +61,15 @@ def test_delimiters_within_quotes_do_not_count(tmp_path, name, first):
     table = read_csv(write(tmp_path, GOOD.replace(",", ";").replace("a;b", f'{name};6" wide')), "y")
     assert table.feature_names == (first, '6" wide')
     np.testing.assert_array_equal(table.X[2], [3, 1])
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path):
+    """As in ``edgewise predict run <(zcat rows.csv.gz)``."""
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=[GOOD])
+    writer.start()
+    np.testing.assert_array_equal(read_csv(tmp_path / "pipe", "y").y, [3, 1, 4, 2, 9])
+    writer.join()
 
 
 def test_rows_are_counted_as_a_spreadsheet_does(tmp_path):

@@ -6,6 +6,7 @@ Rows are counted as a spreadsheet counts them: the header is row 1 and the first
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -41,14 +42,13 @@ def read_cells(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     """The header, the rows of cells, and the row number of each."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = _delimiter(file.read(START))
-            file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, skipinitialspace=True)
-            numbered = [
-                (number, [cell.strip() for cell in row])
-                for number, row in enumerate(reader, 1)  # not lines of text: a cell in quotes may hold several
-                if any(cell.strip() for cell in row)
-            ]
+            text = file.read()  # at once: a pipe cannot be read twice
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text[:START]), skipinitialspace=True)
+        numbered = [
+            (number, [cell.strip() for cell in row])
+            for number, row in enumerate(reader, 1)  # not lines of text: a cell in quotes may hold several
+            if any(cell.strip() for cell in row)
+        ]
     except FileNotFoundError as error:
         raise missing_file(path) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
