@@ -95,6 +95,16 @@ def test_test_rows_are_those_of_the_file():
         assert float(lines[int(row) - 1].split(",")[3]) == float(price)
 
 
+@pytest.mark.usefixtures("_no_plots")
+def test_a_target_called_row_does_not_cost_the_numbers_of_the_rows():
+    Path("seats.csv").write_text(Path("houses.csv").read_text().replace("price", "row", 1))
+    assert cli.main(["fit", "seats.csv", "--target", "row", "--out", "run", "--quiet"]) == 0
+    found = table(Path("run", "predictions.csv").read_text())
+    assert list(found) == ["row_number", "row", "predicted_row"]
+    given = table(Path("seats.csv").read_text())["row"]
+    np.testing.assert_array_equal(numbers(found["row"]), [float(given[int(row) - 2]) for row in found["row_number"]])
+
+
 def test_predictions_are_those_of_the_run(capsys):
     """Predicted again from the whole file, without the target and with its columns in another order."""
     assert cli.main(HOUSES) == 0

@@ -60,23 +60,26 @@ def predictions_csv(
 
     Args:
         said: the :func:`outcome`.
-        rows: how the file counts them, for a column ``row``.
+        rows: how the file counts them, for a column ``row`` (``row_number`` beside a target of that name).
         truth: the targets, for columns of their names.
     """
-    columns: dict[str, Any] = {} if rows is None else {"row": rows}
+    named: list[tuple[str, Any]] = []  # in pairs, since two may have the same name
+    if rows is not None:
+        named.append(("row" if "row" not in preprocessor.targets else "row_number", rows))
     if preprocessor.classes:
         names, target = np.array(preprocessor.classes), preprocessor.targets[0]
         if truth is not None:
-            columns[target] = names[truth]
-        columns[f"predicted_{target}"] = names[said.argmax(axis=1)]
-        columns |= {f"probability_{name}": column for name, column in zip(names, said.T, strict=True)}
+            named.append((target, names[truth]))
+        named.append((f"predicted_{target}", names[said.argmax(axis=1)]))
+        named += [(f"probability_{name}", column) for name, column in zip(names, said.T, strict=True)]
     else:
         if truth is not None:
-            columns |= dict(zip(preprocessor.targets, truth.reshape(len(said), -1).T, strict=True))
-        columns |= {f"predicted_{name}": column for name, column in zip(preprocessor.targets, said.T, strict=True)}
+            named += zip(preprocessor.targets, truth.reshape(len(said), -1).T, strict=True)
+        named += [(f"predicted_{name}", column) for name, column in zip(preprocessor.targets, said.T, strict=True)]
+    header, columns = zip(*named, strict=True)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(header)
     # str of a NumPy number has as many digits as tell it apart within its own precision
-    writer.writerows([str(value) for value in row] for row in zip(*columns.values(), strict=True))
+    writer.writerows([str(value) for value in row] for row in zip(*columns, strict=True))
     return text.getvalue()
