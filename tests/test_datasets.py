@@ -85,6 +85,9 @@ def test_classes(tmp_path):
     np.testing.assert_array_equal(table.y, [1, 0, 1, 0, 0])
     numbers = read_csv(write(tmp_path, "a,k\n1,3\n2,1.0\n3,3\n4,10\n5,1\n6,10\n"), "k", "classification")
     assert numbers.class_names == ("1", "3", "10")
+    rows = "".join(f"{i},{code}\n" for i, code in enumerate(["9007199254740993", "9007199254740992", "1e19"] * 2))
+    long = read_csv(write(tmp_path, "a,k\n" + rows), "k", "classification")
+    assert long.class_names == ("9007199254740992", "9007199254740993", "10000000000000000000")
 
 
 def test_texts_that_python_reads_as_numbers_are_texts(tmp_path):

@@ -67,6 +67,15 @@ def test_one_category_however_it_is_written(tmp_path, mixed):
     np.testing.assert_array_equal(chosen.transform(again), chosen.transform(mixed))
 
 
+def test_long_codes_are_told_apart():
+    codes = ["9007199254740992", "9007199254740993", "-07"] * 2
+    assert Preprocessor.fit(columns(a=codes, y=NUMBERS), ["y"]).categories["a"] == ("-7", *codes[:2])
+    assert Preprocessor.fit(columns(a=NUMBERS, y=codes), ["y"]).classes == ("-7", *codes[:2])
+    assert Preprocessor.fit(columns(a=["1e3", "+1000", "1000.0", "2"] * 2, y=NUMBERS + [7, 8]), ["y"]).categories[
+        "a"
+    ] == ("2", "1000")
+
+
 def test_texts_that_python_reads_as_numbers_are_texts(tmp_path):
     rows = [("1_2", "0_1"), ("12", "2_4"), ("x", "0_1")] * 2
     text = "kind,part,value\n" + "".join(f"{kind},{part},{i}\n" for i, (kind, part) in enumerate(rows))

@@ -24,6 +24,7 @@ __all__ = [
     "check_rows",
     "first_text",
     "is_number",
+    "is_whole",
     "listing",
     "missing_file",
     "numbers",
@@ -33,6 +34,7 @@ __all__ = [
 
 MINIMUM_ROWS = 5  # four rows to train on and one to test on
 DELIMITERS = ",;\t"
+WHOLE = re.compile(r"[+-]?[0-9]{1,300}")
 START = 100_000  # characters in which the header ends
 COMMAS = re.compile(r"[+-]?(\d{1,3}(,\d{3})+(\.\d*)?|\d{1,3}(\.\d{3})+,\d+|\d*,\d+)(e[+-]?\d+)?", re.IGNORECASE)
 QUOTED = re.compile(r'(?<![^,;\t\s])"(?:[^"]|"")*"')  # a cell in quotes
@@ -166,6 +168,11 @@ def is_number(cell: str) -> bool:
     except ValueError:
         return False
     return "_" not in cell
+
+
+def is_whole(cell: str) -> bool:
+    """Whether the cell is a whole number written in digits alone, no more of them than ``float`` has room for."""
+    return WHOLE.fullmatch(cell.strip()) is not None
 
 
 def numbers(cells: Sequence[str]) -> np.ndarray:

@@ -16,6 +16,7 @@ from edgewise.datasets.cells import (
     check_header,
     check_rows,
     is_number,
+    is_whole,
     listing,
     missing_file,
     numbers,
@@ -56,6 +57,8 @@ def label(value: Any) -> str:
     """What a value is called as a category: "" where missing; 3, 3.0, "3" and "3.0" are one category."""
     if isinstance(value, str) and not is_number(value):
         return value.strip()
+    if isinstance(value, str) and is_whole(value):
+        return str(int(value))  # not by way of a float, which has 53 bits
     number = float(value)
     if np.isnan(number):
         return ""

@@ -18,6 +18,7 @@ from edgewise.datasets.cells import (
     check_header,
     check_rows,
     first_text,
+    is_whole,
     listing,
     numbers,
     plural,
@@ -228,7 +229,9 @@ def class_column(
             "classes are whole numbers or texts.",
             "use task='regression' (on the command line: --task regression) for a number to predict.",
         )
-    return class_numbers(name, target, values.astype(np.int64))
+    # exact ones: a float has 53 bits, and int64 has 63
+    labels = [int(cell) if isinstance(cell, str) and is_whole(cell) else int(float(cell)) for cell in cells]
+    return class_numbers(name, target, np.array(labels, object))
 
 
 def integer_note(target: str, y: np.ndarray) -> tuple[str, ...]:
