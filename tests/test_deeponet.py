@@ -51,6 +51,19 @@ def test_the_operator_is_its_formula():
     assert pairs(model, u[:4].reshape(2, 2, 3), y[:4].reshape(2, 2, 1)).shape == (2, 2)
 
 
+def test_axes_of_the_batch():
+    """One pair is a number, so that vmap gives [n]; a table has the axes of the functions, then those of the places."""
+    model, u, y = randomized(small()), inputs(6, features=3), inputs(4, features=1, seed=1)
+    one = jax.vmap(model)(np.concatenate([u[:4], y], axis=1))
+    assert model(u[0], y[0]).shape == model.on_grid(u[0], y[0]).shape == ()
+    np.testing.assert_allclose(one, model(u[:4], y), rtol=1e-5, atol=1e-6)
+    table = model.on_grid(u, y)
+    assert model.on_grid(u[0], y).shape == (4,)
+    many = model.on_grid(u.reshape(2, 3, 3), y.reshape(2, 2, 1))  # two terms: as many as places along an axis
+    assert many.shape == (2, 3, 2, 2)
+    np.testing.assert_allclose(many.reshape(6, 4), table, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("family", FAMILY_NAMES)
 def test_every_basis_inside(family):
     model, u, y = DeepONet([2, 2], [1, 2], FAMILIES[family](), rngs=nnx.Rngs(0)), inputs(4), inputs(3, features=1)

@@ -80,13 +80,20 @@ class DeepONet(nnx.Module):
                 "a call takes one place for each function.",
                 "repeat what is shared, or model.on_grid(u, y) for every function at every place.",
             )
-        return jnp.sum(branch * trunk, axis=-1) + self.bias[...].astype(branch.dtype)
+        return jnp.sum(branch * trunk, axis=-1) + self._bias(branch.dtype)
 
     def on_grid(self, u: Any, y: Any) -> Array:
-        """Every function at every place: ``[n, S]`` and ``[m, d]`` to ``[n, m]``; each network runs once."""
+        """Every function at every place: ``[n, S]`` and ``[m, d]`` to ``[n, m]``; each network runs once.
+
+        With more axes, or without any, ``[*batch, S]`` and ``[*places, d]`` to ``[*batch, *places]``.
+        """
         branch, trunk = self.branch(u), self.trunk(y)
         precision = self.branch.layers[-1].precision
-        return jnp.matmul(branch, trunk.T, precision=precision) + self.bias[...].astype(branch.dtype)
+        return jnp.tensordot(branch, trunk, axes=(-1, -1), precision=precision) + self._bias(branch.dtype)
+
+    def _bias(self, dtype: Any) -> Array:
+        """b_0 without axes: of one pair the value has none either."""
+        return self.bias[...][0].astype(dtype)
 
     @property
     def config(self) -> dict[str, Any]:
