@@ -16,8 +16,9 @@ import pytest
 from flax import nnx
 
 from edgewise.bases import FAMILIES, RBF, BSpline, Chebyshev, Rational, Sine, Wavelet
-from edgewise.errors import EdgewiseError, ShapeError, UnknownNameError
-from edgewise.nn import RESIDUALS, Grid, KANLayer
+from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
+from edgewise.models import DeepONet
+from edgewise.nn import RESIDUALS, Grid, KANConv1D, KANLayer
 from edgewise.nn import contract as contract_package
 from edgewise.nn.residuals import residual_name, resolve_residual
 from model_checks import dots
@@ -525,6 +526,24 @@ def test_inputs_of_a_wrong_shape_are_refused(x, message):
     layer = KANLayer(2, 3, Chebyshev(2), rngs=nnx.Rngs(0))
     for call in (layer, layer.edges, lambda x: forward(layer, x)):
         with pytest.raises(ShapeError, match=message):
+            call(x)
+
+
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (None, "NoneType"),
+        (np.array([["a", "b"]]), "<U1"),
+        ([[1.0, 2.0], [3.0]], "list"),
+        (np.zeros((3, 2), object), "object"),
+        (np.zeros((3, 2), complex), "complex"),
+    ],
+)
+def test_inputs_that_are_no_real_numbers_are_refused(x, kind):
+    rngs = nnx.Rngs(0)
+    operator = DeepONet([1, 2], [1, 2], Chebyshev(2), rngs=rngs)
+    for call in (KANLayer(2, 3, Chebyshev(2), rngs=rngs), KANConv1D(2, 1, 1, Chebyshev(2), rngs=rngs), operator):
+        with pytest.raises(DataError, match=f"x of {kind}.* is no array of real numbers"):
             call(x)
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
@@ -15,6 +14,7 @@ from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywor
 from edgewise.models.kan import KAN
 from edgewise.models.options import LAYER_OPTIONS
 from edgewise.nn import KANConv1D, KANConv2D, count_parameters
+from edgewise.nn.inputs import real_array
 
 __all__ = ["ConvKAN"]
 
@@ -75,7 +75,7 @@ class ConvKAN(nnx.Module):
 
     def __call__(self, x: Any) -> Array:
         """``[*batch, *shape]`` to ``[*batch, n_out]``.  Integers and booleans become the parameters' dtype."""
-        x, axes = jnp.asarray(x), len(self.shape)
+        x, axes = real_array(x), len(self.shape)
         if x.shape[-axes:] != self.shape:
             expected = f"expected (..., {', '.join(map(str, self.shape))}), got {x.shape}"
             raise ShapeError(f"{expected}.", "channels come last.", "a grey image needs an axis: x[..., None].")

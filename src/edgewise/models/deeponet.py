@@ -13,6 +13,7 @@ from edgewise.bases import Basis, from_config
 from edgewise.errors import ShapeError
 from edgewise.models.kan import KAN
 from edgewise.nn import count_parameters
+from edgewise.nn.inputs import real_array
 
 __all__ = ["DeepONet"]
 
@@ -67,7 +68,7 @@ class DeepONet(nnx.Module):
         ``u`` alone is both in one array, ``[*batch, S + d]``, as ``fit`` and estimators have it.
         """
         if y is None:
-            u = jnp.asarray(u)
+            u = real_array(u)
             sensors, coordinates = self.branch.widths[0], self.trunk.widths[0]
             if u.ndim == 0 or u.shape[-1] != sensors + coordinates:
                 expected = f"expected (..., {sensors} + {coordinates}), got {u.shape}"

@@ -16,7 +16,7 @@ from edgewise.bases import Basis, BSpline
 from edgewise.errors import ShapeError, check_choice, check_count, check_keywords
 from edgewise.init import Custom, Initializer, Scales, Stats, resolve
 from edgewise.nn.convolve import bordered, convolve, patches, per_axis
-from edgewise.nn.inputs import checked_input
+from edgewise.nn.inputs import checked_input, real_array
 from edgewise.nn.layer import KANLayer, count_parameters
 from edgewise.nn.residuals import residual_name
 from edgewise.nn.variables import Grid
@@ -105,7 +105,7 @@ class _KANConv(nnx.Module):
         return patches(size, self.kernel_size, self.strides, self.padding)
 
     def _promoted(self, x: Any) -> tuple[Any, ...]:
-        x, layer = jnp.asarray(x), self.layer
+        x, layer = real_array(x), self.layer
         if x.ndim <= self.spatial or x.shape[-1] != self.in_features:
             expected = f"expected (..., {'L' if self.spatial == 1 else 'H, W'}, {self.in_features}), got {x.shape}"
             raise ShapeError(f"{expected}.", "channels come last.", "a grey image needs an axis: x[..., None].")
