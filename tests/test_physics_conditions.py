@@ -362,6 +362,15 @@ def test_which_conditions_are_built_in():
     refused("hard='soft'", of, [start, ends], "soft")
 
 
+def test_times_far_from_0():
+    """15 minutes of seconds since 1970: the end is not the start."""
+    start, ends = Initial(value=lambda x: 1 - x[:, 1:2] ** 2), Dirichlet(value=0.0)
+    built(TimeSpace((1.7e9, 1.7e9 + 900), Interval(-1.0, 1.0)), [start, ends])
+    sides = [Dirichlet(value=1.0, on="left"), Dirichlet(value=2.0, on="right")]
+    ansatz = built(Interval(1e6, 1e6 + 0.5), sides)
+    assert [(face.axis, face.end) for face in ansatz.faces] == [(0, 0), (0, 1)]
+
+
 def test_what_cannot_be_built_in_says_why():
     of = lambda condition, domain=LINE: ansatz_for(domain, [condition], 1, None)
     some = lambda x: x[:, 1] > 0

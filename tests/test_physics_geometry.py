@@ -310,6 +310,20 @@ def test_tolerances():
             Interval(0, 1).contains([[0.5]], tolerance)
 
 
+@pytest.mark.parametrize("shape", [Interval(1e6, 1e6 + 0.5), Box((1.7e9, 0), (1.7e9 + 900, 1)), Disk((1e6, 0), 0.25)])
+def test_narrow_domains_far_from_0(shape: Geometry):
+    """Where a millionth of the coordinates is more than the domain: seconds since 1970, coordinates of a map."""
+    (low, high), *_ = shape.bounds
+    middle = shape.bounds.mean(1)
+    beyond, ends = middle.copy(), np.stack([middle, middle])
+    beyond[0], ends[:, 0] = high + 0.1 * (high - low), (low, high)
+    assert not shape.contains([beyond])[0]
+    assert not shape.on([middle])[0]
+    if not isinstance(shape, Disk):
+        _, first, second, *_ = shape.parts
+        assert [shape.on(ends, part).tolist() for part in (first, second)] == [[True, False], [False, True]]
+
+
 def test_disks():
     disk = Disk((1, 2), 3)
     np.testing.assert_array_equal(disk.bounds, [[-2, 4], [-1, 5]])

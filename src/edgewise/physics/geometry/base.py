@@ -42,6 +42,9 @@ EVERYTHING = "boundary"
 ROUNDING = 1e-6
 """The usual tolerance, as a share of the largest coordinate: several units of rounding in float32."""
 
+NARROW = 1e-3
+"""The most it may be, as a share of the extent: far from 0, rounding in float32 is wider than a domain can be."""
+
 TRIES = 2**16
 """If none of so many points is kept, there is nothing to be found."""
 
@@ -91,7 +94,8 @@ class Geometry(CheckedKeywords, ABC):
         Args:
             x: the points.
             tolerance: so far outside they may lie, in the units of the coordinates; None is 1e-6 of the largest
-                coordinate, which points rounded to float32 pass.  With 0, rounding decides on the boundary.
+                coordinate, which points rounded to float32 pass, but at most a thousandth of the extent.  With 0,
+                rounding decides on the boundary.
 
         Raises ``ShapeError`` for another shape, ``DataError`` for what are no numbers; NaN lies nowhere.
         """
@@ -293,7 +297,7 @@ def split(u: np.ndarray, sizes: Sequence[float]) -> tuple[np.ndarray, np.ndarray
 def slack(bounds: np.ndarray, tolerance: Any) -> Any:
     """The tolerance, or the usual one for coordinates within ``bounds``, ``[..., 2]``."""
     if tolerance is None:
-        return ROUNDING * np.abs(bounds).max(-1)
+        return np.minimum(ROUNDING * np.abs(bounds).max(-1), NARROW * np.ptp(bounds, axis=-1))
     if isinstance(tolerance, bool) or not isinstance(tolerance, Real) or not 0 <= float(tolerance) < inf:
         raise EdgewiseError(
             f"tolerance must be a finite number, at least 0, got {tolerance!r}.",
