@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.special import iv
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameError
-from edgewise.physics.geometry import Box, Difference, Disk, Geometry, Interval, Polygon, TimeSpace, Union
+from edgewise.physics.geometry import Box, Difference, Disk, Geometry, Interval, Polygon, TimeSpace, Union, graded
 from edgewise.physics.sampling import METHODS, evenly, unit_points
 
 L_CORNERS = [(0, 0), (2, 0), (2, 1), (1, 1), (1, 2), (0, 2)]
@@ -534,6 +534,7 @@ REFUSED = {
     "box, NaN": (lambda: Box((0, float("nan")), (1, 1)), "nan is no finite number"),
     "box, names": (lambda: Box((0, 0), (1, 1), names=("x",)), "do not name 2 coordinates"),
     "box, repeated name": (lambda: Box((0, 0), (1, 1), names=("x", "x")), "no two the same"),
+    "interval, number for a name": (lambda: Interval(0, 1, name=3), "names=3 do not name 1 coordinate"),
     "disk, radius": (lambda: Disk((0, 0), 0), "radius must be a finite number above 0"),
     "disk, center": (lambda: Disk((0, 0, 0), 1), "Disk: center must be 2 numbers"),
     "disk, boolean": (lambda: Disk((0, True), 1), "True is no finite number"),
@@ -591,3 +592,22 @@ def test_what_is_refused(case: str):
 def test_names_of_the_classes():
     assert isinstance(SQUARE | HOLE, Union)
     assert isinstance(SQUARE - HOLE, Difference)
+
+
+def test_graded_points_are_as_dense_as_asked():
+    dense = lambda x: np.exp(x)
+    domain = TimeSpace((0.0, 2.0), Interval(-1.0, 1.0))
+    points = graded(domain, 4096, {"x": dense})
+    assert domain.contains(points, 0).all()
+    for x in (-0.5, 0.0, 0.7):
+        share = (np.exp(x) - np.exp(-1)) / (np.e - np.exp(-1))
+        assert np.mean(points[:, 1] < x) == pytest.approx(share, abs=2e-3)
+    assert np.mean(points[:, 0]) == pytest.approx(1.0, abs=2e-3)
+    for densities, message in (
+        ({"y": dense}, "coordinate 'y'"),
+        ({"x": lambda x: x}, "not above 0"),
+        ({"x": 2.0}, "no functions by coordinate"),
+        (dense, "no functions by coordinate"),
+    ):
+        with pytest.raises(EdgewiseError, match=message):
+            graded(domain, 8, densities)

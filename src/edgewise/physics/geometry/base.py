@@ -7,7 +7,7 @@ Its boundary consists of *pieces*, each of which has a map of its own; a *part* 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from math import inf, isfinite
 from numbers import Real
@@ -336,7 +336,7 @@ def finite_number(what: str, value: Any) -> float:
 
 def check_names(names: Any, count: int) -> tuple[str, ...]:
     """``names`` as a tuple of ``count`` different names; ``EdgewiseError`` otherwise."""
-    given = (names,) if isinstance(names, str) else tuple(names)
+    given = tuple(names) if isinstance(names, Iterable) and not isinstance(names, str) else (names,)
     if len(given) != count or len(set(given)) != count or not all(isinstance(name, str) and name for name in given):
         raise EdgewiseError(
             f"names={names!r} do not name {count} coordinate{'s' * (count > 1)}.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,7 @@ __all__ = ["graded"]
 _CELLS = 20_000  # along a coordinate, of the density
 
 
-def graded(
-    domain: Geometry, n: Any, densities: Mapping[str, Callable[[np.ndarray], Any]], method: str = "sobol", seed: Any = 0
-) -> np.ndarray:
+def graded(domain: Geometry, n: Any, densities: Any, method: str = "sobol", seed: Any = 0) -> np.ndarray:
     """``n`` points ``[n, d]`` of a box whose density along each coordinate is as asked, up to a factor.
 
     Where steep places are known beforehand: fronts, layers, a shock. Points of the equation that are drawn so, and
@@ -40,6 +38,11 @@ def graded(
     if not isinstance(space, Interval | Box):
         raise EdgewiseError(
             f"{domain} is no box.", "densities are along coordinates.", "draw from domain.interior(...) by weight."
+        )
+    if not isinstance(densities, Mapping) or not all(map(callable, densities.values())):
+        raise EdgewiseError(
+            f"densities={densities!r} are no functions by coordinate.",
+            do='pass say {"x": lambda x: 1 / np.hypot(x, 0.01) + 2.0}.',
         )
     points = domain.interior(n, method, seed)
     for name, density in densities.items():
