@@ -160,7 +160,7 @@ def test_conditions_on_what_a_function_chooses():
     assert np.ptp(x[:, 1]) > 0.5
 
 
-@pytest.mark.parametrize("outputs", [0, [0], (0,), np.arange(1)])
+@pytest.mark.parametrize("outputs", [0, [0], (0,), np.arange(1), np.int64(0)])
 def test_outputs_are_numbers(outputs):
     assert Dirichlet(outputs=outputs).outputs == (0,)
 
@@ -197,10 +197,13 @@ def test_values_that_do_not_fit():
     refused("has shape", stated, Dirichlet(value=np.ones((4, 1))), kind=ShapeError)
     refused("not finite", stated, Dirichlet(value=lambda x: jnp.log(-1 - x[:, 1:2] ** 2)), kind=DataError)
     refused("not finite", stated, Dirichlet(value=float("nan")), kind=DataError)
+    for value in ("one", 1j, {}, lambda x: x[:, 1:2] * 1j):
+        refused("no real number", stated, Dirichlet(value=value), kind=DataError)
     refused("of a problem with 1", stated, Dirichlet(outputs=(1,)))
     refused("no different components", Dirichlet, outputs=())
     refused("no different components", Dirichlet, outputs=(0, 0))
     refused("number in outputs", Dirichlet, outputs=(-1,))
+    refused("number in outputs", Dirichlet, outputs=0.5)
     refused("hard='yes'", Dirichlet, hard="yes")
     refused("no finite number", Robin, a=lambda x: x)
     refused("no finite number", Neumann, b=np.inf)
@@ -244,6 +247,7 @@ def test_residuals_of_the_wrong_shape(residual, match):
 def test_residuals_that_are_no_numbers():
     refused("not finite at", stated, residual=lambda u, x: jnp.log(u(x) - 9), kind=DataError)
     refused("not finite at", stated, residual=lambda u, x: heat(u, x) / (0 * u(x)), kind=DataError)
+    refused("complex values", stated, residual=lambda u, x: 1j * heat(u, x), kind=DataError)
 
 
 def test_residuals_of_other_arguments():
@@ -267,6 +271,11 @@ def test_parameters_that_the_residual_never_uses():
 def test_other_arguments_of_a_problem():
     refused("is no geometry", Problem, (0.0, 1.0), heat)
     refused("n_out", stated, n_out=0)
+    refused("residual=None is no function", Problem, LINE, None)
+    refused("is no condition", Problem, LINE, heat, 3.0)
+    assert Problem(LINE, heat, None).conditions == ()
+    for numbers in (["a"], {"a": "1,5"}, {"a": np.ones(3)}, {"a": np.inf}, {0: 1.0}):
+        refused("no finite numbers by name", stated, residual=lambda u, x, p: p["a"] * u(x), parameters=numbers)
     refused("keyword of Problem", Problem, LINE, heat, paramters={}, kind=UnknownNameError)
     assert "2 conditions, unknown D" in str(
         stated(Initial(), Dirichlet(), residual=lambda u, x, p: p["D"] * heat(u, x), parameters={"D": 1})
@@ -356,6 +365,9 @@ def test_which_conditions_are_built_in():
     assert of([Initial(value=0.0, hard=False), ends], {"initial": True}) == (ends,)
     mine = Dirichlet(value=0.0, hard=True)
     assert of([start, mine], False) == (mine,)
+    for no in (0, np.False_):
+        assert of([Dirichlet(value=0.0, hard=no)], None) == ()
+        assert of([start], {"initial": no}) == ()
     refused("cannot be built", of, [start, flux], {"slope on left": True})
     refused("differ by 1", of, [ends, Initial(value=1.0)], {"initial": True})
     refused("condition 'intial'", of, [start, ends], {"intial": False}, kind=UnknownNameError)

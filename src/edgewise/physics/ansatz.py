@@ -151,7 +151,7 @@ def ansatz_for(
     for condition in sorted(conditions, key=lambda condition: (isinstance(condition, Initial), _order(condition))):
         named = hard.get(condition.name) if isinstance(hard, Mapping) else False if hard is False else None
         wanted = named if condition.hard is None else condition.hard
-        if wanted is False:
+        if wanted is not None and not wanted:
             left.append(condition)
             continue
         try:

@@ -21,6 +21,7 @@ from edgewise.errors import (
     ShapeError,
     check_choice,
     check_count,
+    check_counts,
     check_positive,
 )
 from edgewise.physics.geometry import Geometry
@@ -58,8 +59,7 @@ class Condition(CheckedKeywords, ABC):
                 f"{self.kind}: on={self.on!r}.", do="pass the name of a part, or a function of points: bool [n]."
             )
         if self.outputs is not None:
-            given = (self.outputs,) if isinstance(self.outputs, int) else tuple(self.outputs)
-            numbers = tuple(check_count(f"{self.kind}: a number in outputs", each, 0) for each in given)
+            numbers = check_counts(f"{self.kind}: a number in outputs", self.outputs, 0)
             if not numbers or len(set(numbers)) < len(numbers):
                 raise EdgewiseError(
                     f"{self.kind}: outputs={self.outputs!r} are no different components of u.",
@@ -68,6 +68,8 @@ class Condition(CheckedKeywords, ABC):
             object.__setattr__(self, "outputs", numbers)
         if self.hard not in (None, True, False):
             raise EdgewiseError(f"{self.kind}: hard={self.hard!r}.", do="pass True, False or None.")
+        if self.hard is not None:
+            object.__setattr__(self, "hard", bool(self.hard))  # of NumPy, too
 
     @property
     def name(self) -> str:
@@ -335,7 +337,7 @@ def values_of(value: Any, x: np.ndarray) -> np.ndarray:
     """A number, one for each output, or a function of points, at points ``[n, d]``: float64 ``[n, k]``."""
     if callable(value):
         with jax.enable_x64(True):
-            found = np.asarray(value(jnp.asarray(x, jnp.float64)), np.float64)
+            found = _real(value(jnp.asarray(x, jnp.float64)))
         if found.ndim != 2 or len(found) != len(x):
             raise ShapeError(
                 f"the values of a condition have shape {found.shape} at {len(x)} points.",
@@ -343,7 +345,7 @@ def values_of(value: Any, x: np.ndarray) -> np.ndarray:
                 "return say jnp.sin(x[:, 1:2]), which keeps the column.",
             )
     else:
-        row = np.atleast_1d(np.asarray(value, np.float64))
+        row = np.atleast_1d(_real(value))
         if row.ndim > 1:
             raise ShapeError(
                 f"the value of a condition has shape {row.shape}.",
@@ -354,6 +356,19 @@ def values_of(value: Any, x: np.ndarray) -> np.ndarray:
     if not np.isfinite(found).all():
         raise DataError("a condition asks for values that are not finite.", do="look at its value on the boundary.")
     return found
+
+
+def _real(values: Any) -> np.ndarray:
+    try:
+        if not np.iscomplexobj(values):  # their imaginary part would be lost
+            return np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f"a condition asks for {values!r}, which is no real number.",
+        "a value is a number, one for each output, or a function of points; a complex field has two real outputs.",
+        "pass say value=0.0, or value=lambda x: jnp.sin(x[:, 1:2]).",
+    )
 
 
 def _called(function: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, signature
 from types import MappingProxyType
@@ -51,7 +51,7 @@ class Problem(CheckedKeywords):
     """
 
     domain: Any
-    residual: Callable[..., Any]
+    residual: Any
     conditions: Any = ()
     n_out: Any = 1
     parameters: Any = field(default_factory=dict)
@@ -65,11 +65,16 @@ class Problem(CheckedKeywords):
         if not isinstance(self.domain, Geometry):
             raise EdgewiseError(f"domain={self.domain!r} is no geometry.", do="pass say Interval(-1.0, 1.0).")
         check_count("Problem: n_out", self.n_out)
+        if not callable(self.residual):
+            raise EdgewiseError(
+                f"residual={self.residual!r} is no function.",
+                do="pass a function of (u, x), say lambda u, x: laplacian(u, x).",
+            )
         given: Any = self.conditions
-        object.__setattr__(self, "conditions", (given,) if isinstance(given, Condition) else tuple(given))
+        several = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        object.__setattr__(self, "conditions", () if given is None else several)
         for name in ("parameters", "truth"):
-            numbers = {key: float(value) for key, value in dict(getattr(self, name)).items()}
-            object.__setattr__(self, name, MappingProxyType(numbers))
+            object.__setattr__(self, name, MappingProxyType(_numbers(name, getattr(self, name))))
         for name in self.truth:
             check_choice("parameter", name, self.parameters)
         for condition in self.conditions:
@@ -161,6 +166,12 @@ class Problem(CheckedKeywords):
                 f"broadcast to [n, n]. Here x is {[n, self.domain.dim]}, u(x) {[n, self.n_out]}.",
                 "keep columns: u(x)[:, 0:1], x[:, 1:2], and join equations by jnp.concatenate([...], axis=1).",
             )
+        if jnp.issubdtype(found.dtype, jnp.complexfloating):
+            raise DataError(
+                "the residual has complex values.",
+                "the loss is a sum of squares of real numbers.",
+                "return both parts: jnp.concatenate([r.real, r.imag], axis=1), of a network with two outputs.",
+            )
         if isinstance(found, jax.Array) and not np.isfinite(np.asarray(found)).all():
             row = int(np.flatnonzero(~np.isfinite(np.asarray(found)).all(1))[0])
             raise DataError(
@@ -174,3 +185,22 @@ class Problem(CheckedKeywords):
         return f"Problem({self.name!r} on {self.domain}, {len(self.conditions)} conditions{unknown})"
 
     __str__ = __repr__
+
+
+def _numbers(what: str, given: Any) -> dict[str, float]:
+    """``given`` as floats by name; ``EdgewiseError`` for anything else."""
+    try:
+        numbers = {name: float(value) for name, value in dict({} if given is None else given).items()}
+    except (TypeError, ValueError) as error:
+        raise _no_numbers(what, given) from error
+    if not all(isinstance(name, str) for name in numbers) or not np.isfinite([*numbers.values()]).all():
+        raise _no_numbers(what, given)
+    return numbers
+
+
+def _no_numbers(what: str, given: Any) -> EdgewiseError:
+    return EdgewiseError(
+        f"{what}={given!r} are no finite numbers by name.",
+        "every parameter of the equation is one number, which its residual gets as p[name].",
+        f'pass say {what}={{"rate": 1.0}}.',
+    )
