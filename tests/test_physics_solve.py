@@ -150,6 +150,10 @@ def test_what_a_solution_does_not_know(solved):
         solved([[0.5, 0.5], [2.0, 0.5]])
     with pytest.raises(ShapeError):
         solved([0.5, 0.5])
+    with pytest.raises(DataError, match="no numbers"):
+        solved([["a", "b"]])
+    with pytest.raises(EdgewiseError, match=r"reference=0\.5 is no Reference"):
+        solved.error(0.5)
     with pytest.raises(EdgewiseError, match="has no reference"):
         replace(solved, problem=replace(HEAT, reference=None)).error()
     half = replace(solved, windows=(replace(solved.windows[0], stretch=(0.0, 0.5)),))
@@ -540,6 +544,7 @@ def test_windows_without_space():
         ({"points": {"initial": 5}}, UnknownNameError, "term of the loss"),  # built in: no term
         ({"scales": {"initial": 2.0}}, UnknownNameError, "term of the loss"),
         ({"scales": {"equation": -1.0}}, EdgewiseError, "above 0"),
+        ({"scales": 2.0}, EdgewiseError, "no numbers by name"),
         ({"sampling": "sobel"}, UnknownNameError, "did you mean 'sobol'"),
         ({"dtype": "float16"}, UnknownNameError, "dtype"),
         ({"weighting": "rbaa"}, UnknownNameError, "did you mean 'rba'"),
@@ -570,6 +575,16 @@ def test_models_of_the_wrong_arity():
     around = replace(HEAT, conditions=[Periodic(axis="x")])
     with pytest.raises(ShapeError, match=r"does not take 3 inputs(.|\n)*1 of them as cosine and sine"):
         solve(around, kan(2, 1))
+
+
+def test_what_is_no_problem_and_no_model():
+    for model in (KAN, "kan", lambda x: x):
+        with pytest.raises(EdgewiseError, match=r"no nnx\.Module(.|\n)*KAN\(\[2, \(0, 8\), 1\]"):
+            solve(HEAT, model)
+    with pytest.raises(EdgewiseError, match=r"'burgers' is no Problem(.|\n)*resolve_problem\('burgers'\)"):
+        solve("burgers")
+    with pytest.raises(EdgewiseError, match="None is no Problem"):
+        solve(None)
 
 
 def test_windows_that_cannot_be():

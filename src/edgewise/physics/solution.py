@@ -59,12 +59,16 @@ class Solution:
         """By how much the equation is missed at ``x`` ``[n, d]``: ``[n, k]``."""
         return self._map(_residuals, self._checked(x), None)
 
-    def error(self, reference: Reference | None = None) -> float:
+    def error(self, reference: Any = None) -> float:
         """Relative L2 distance to a reference, the problem's own by default; float64.
 
         Raises ``EdgewiseError`` where there is none.
         """
         reference = self.reference if reference is None else reference
+        if not isinstance(reference, Reference):
+            raise EdgewiseError(
+                f"reference={reference!r} is no Reference.", do="pass Reference(axes, values, names), or leave it out."
+            )
         return reference.relative_l2(self(reference.points))
 
     @property
@@ -141,8 +145,8 @@ class Solution:
         return write_report([self], folder, notes=self.doubts)
 
     def _checked(self, x: Any) -> np.ndarray:
-        x = np.asarray(x, np.float64)
         self.problem.domain.check_inside(x, "the solution is not known there.", "leave them out.")
+        x = np.asarray(x, np.float64)
         end = self.windows[-1].stretch[1]
         if self.problem.time is not None and end < self.problem.time[1] and (x[:, 0] > end).any():
             raise DataError(

@@ -79,8 +79,8 @@ class _Points:
 
 
 def solve(
-    problem: Problem,
-    model: nnx.Module | None = None,
+    problem: Any,
+    model: Any = None,
     *,
     optimizer: Any = "levenberg_marquardt",
     steps: Any = None,
@@ -133,6 +133,7 @@ def solve(
     Raises:
         EdgewiseError: for a model of the wrong arity, points outside the domain, unknown terms; what ``fit`` raises.
     """
+    _check_arguments(problem, model, scales)
     check_choice("dtype", dtype, ("float64", "float32"))
     check_choice("sampling", sampling, METHODS)
     weightings = _weightings(problem, weighting)
@@ -168,6 +169,21 @@ def solve(
             if result.reason == "interrupted":
                 break
     return Solution(problem, tuple(found), time.perf_counter() - begin)
+
+
+def _check_arguments(problem: Any, model: Any, scales: Any) -> None:
+    if not isinstance(problem, Problem):
+        named = f"resolve_problem({problem!r})" if isinstance(problem, str) else "Problem(domain, residual, conditions)"
+        raise EdgewiseError(f"problem={problem!r} is no Problem.", do=f"pass {named}.")
+    if model is not None and not isinstance(model, nnx.Module):
+        raise EdgewiseError(
+            f"model={model!r} is no nnx.Module.",
+            "its parameters are what is trained.",
+            f"pass an instance, say KAN([{features_of(problem)}, (0, 8), {problem.n_out}], "
+            "Chebyshev(16, squash=None), rngs=nnx.Rngs(0)), or leave it out.",
+        )
+    if scales is not None and not isinstance(scales, Mapping):
+        raise EdgewiseError(f"scales={scales!r} are no numbers by name.", do='pass say {"equation": 0.1}.')
 
 
 def _weightings(problem: Problem, given: Any) -> tuple[Weighting, ...]:
