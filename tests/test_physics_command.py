@@ -254,6 +254,26 @@ def test_three_coordinates_are_cut_at_the_last_moment():
     np.testing.assert_allclose(figure.axes[0].collections[0].get_array()[0], 2 + axes[1])
 
 
+def test_maps_of_space_are_to_scale_unless_they_would_be_lines():
+    for wide, aspect in ((2.0, 1.0), (100.0, "auto")):
+        figure = plot_solution(known(Box((0.0, 0.0), (wide, 1.0))))
+        assert figure.axes[0].get_aspect() == aspect
+        figure.draw_without_rendering()
+        (bar,) = figure.axes[0].child_axes  # as high as the map
+        assert bar.get_window_extent().height == pytest.approx(figure.axes[0].get_window_extent().height, rel=0.01)
+
+
+def test_a_reference_of_one_moment_is_a_curve():
+    of = lambda t, x: Reference.exact(lambda x: x.sum(1, keepdims=True) + 1e-3, [t, x], ("t", "x"))
+    solution = known(TimeSpace((0.0, 1.0), Interval(-1.0, 1.0)))
+    figure = plot_solution(solution, of([1.0], [-1.0, 0.0, 1.0]))
+    assert figure.get_suptitle() == "at t = 1"
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "log", "log"]
+    np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [0.001, 1.001, 2.001])
+    with pytest.raises(ShapeError, match="one point"):
+        plot_solution(solution, of([1.0], [0.0]))
+
+
 def test_curves_over_one_coordinate():
     points = np.array([[0.5], [1.5]])
     reference = Reference.exact(lambda x: np.repeat(x + 1e-3, 2, 1), [np.linspace(0, 2, 9)], ("t",))

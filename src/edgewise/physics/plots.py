@@ -27,6 +27,7 @@ __all__ = ["figure_svg", "plot_solution", "plot_training"]
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _FINE = {1: 501, 2: 161}  # points along a coordinate where no reference says
 _DECADES = 6  # of errors that a map tells apart
+_LONG = 5  # times as long as wide, a domain is not drawn to scale, for it would be a line
 _MOST_POINTS = 400  # measured points that are drawn
 
 
@@ -34,14 +35,15 @@ def plot_solution(solution: Solution, reference: Reference | None = None) -> Fig
     """u, the reference, their distance and the residual, over the domain; errors on logarithmic scales.
 
     Over one coordinate as curves, over two as maps, a row for each output; of more coordinates the last two are drawn,
-    at the last moment, and in the middle of what else there is.
+    at the last moment, and in the middle of what else there is.  A coordinate of which a reference has one value is
+    not drawn.
 
     Args:
         solution: what ``solve`` gave back.
         reference: what to compare with; the problem's own where None, and nothing where it has none.
 
     Raises:
-        ShapeError: for a reference of other coordinates or outputs.
+        ShapeError: for a reference of other coordinates or outputs, or of a single point.
         MissingExtraError: matplotlib is not installed.
     """
     require("matplotlib", "plot")
@@ -105,13 +107,17 @@ def _view(solution: Solution, reference: Reference | None) -> _View:
             f"solution of {len(names)} and {problem.n_out}.",
             do="pass one of the same problem.",
         )
-    drawn = min(2, len(names))
-    first = len(names) - drawn
-    axes = [np.linspace(low, high, _FINE[drawn]) for low, high in bounds] if reference is None else reference.axes
-    chosen = [len(axis) - 1 if problem.time and not i else len(axis) // 2 for i, axis in enumerate(axes[:first])]
-    at = [axis[[index]] for axis, index in zip(axes, chosen, strict=False)]
-    points = np.stack([part.ravel() for part in np.meshgrid(*at, *axes[first:], indexing="ij")], axis=1)
-    shape = [len(axis) for axis in axes[first:]]
+    fine = _FINE[min(2, len(names))]
+    axes = [np.linspace(low, high, fine) for low, high in bounds] if reference is None else reference.axes
+    drawn = [i for i, axis in enumerate(axes) if len(axis) > 1][-2:]
+    if not drawn:
+        raise ShapeError("the reference has one point.", "a picture is of more.", "pass one with longer axes.")
+    at = {
+        i: len(axis) - 1 if problem.time and not i else len(axis) // 2 for i, axis in enumerate(axes) if i not in drawn
+    }
+    grid = [axis[[at[i]]] if i in at else axis for i, axis in enumerate(axes)]
+    points = np.stack([part.ravel() for part in np.meshgrid(*grid, indexing="ij")], axis=1)
+    shape = [len(axes[i]) for i in drawn]
     inside = domain.contains(points)
 
     def on_grid(values: np.ndarray) -> np.ndarray:
@@ -119,10 +125,11 @@ def _view(solution: Solution, reference: Reference | None) -> _View:
         whole[inside] = values
         return whole.reshape(*shape, -1)
 
-    fixed = ", ".join(f"{name} = {axis[0]:.4g}" for name, axis in zip(names, at, strict=False))
-    truth = None if reference is None else reference.values[tuple(chosen)]
+    fixed = ", ".join(f"{names[i]} = {axes[i][index]:.4g}" for i, index in at.items())
+    everywhere = slice(None)
+    truth = None if reference is None else reference.values[tuple(at.get(i, everywhere) for i in range(len(axes)))]
     u, residual = on_grid(solution(points[inside])), on_grid(solution.residual(points[inside]))
-    return _View(names[first:], tuple(axes[first:]), fixed, u, residual, truth)
+    return _View(tuple(names[i] for i in drawn), tuple(axes[i] for i in drawn), fixed, u, residual, truth)
 
 
 def _maps(solution: Solution, view: _View) -> Figure:
@@ -131,7 +138,9 @@ def _maps(solution: Solution, view: _View) -> Figure:
     columns = 2 if error is None else 4
     rows = max(view.u.shape[-1], view.residual.shape[-1])
     figure = blank_figure(3.15 * columns, 2.75 * rows + 0.15)
+    across, up = (float(np.ptp(axis)) for axis in view.axes)
     flat = problem.time is None or len(problem.domain.names) > 2  # two coordinates of space
+    flat = flat and across < _LONG * up and up < _LONG * across
     truth = np.empty(0) if view.reference is None else view.reference
     for row in range(rows):
         panels: list[tuple[int, str, np.ndarray, bool]] = []
@@ -155,9 +164,13 @@ def _maps(solution: Solution, view: _View) -> Figure:
                 axes.set_yticklabels([])
             if column == 0 and len(problem.domain.names) == 2:
                 _measured_places(axes, problem.conditions)
+    _say_where(figure, view)
+    return figure
+
+
+def _say_where(figure: Figure, view: _View) -> None:
     if view.fixed:
         figure.suptitle(f"at {view.fixed}", fontsize=10, color=INK, x=0.01, ha="left")
-    return figure
 
 
 def _map(figure: Figure, axes: Axes, view: _View, values: np.ndarray, limits: tuple[float, float] | None) -> None:
@@ -177,7 +190,8 @@ def _map(figure: Figure, axes: Axes, view: _View, values: np.ndarray, limits: tu
     axes.set_xlabel(view.names[0])
     axes.set_ylabel(view.names[1])
     plain_frame(axes, grid=False)
-    bar = figure.colorbar(mesh, ax=axes, extend=extend, fraction=0.06, pad=0.02)
+    # within the map's own frame, since equal scales make a map lower than the place there is
+    bar = figure.colorbar(mesh, cax=axes.inset_axes((1.04, 0.0, 0.05, 1.0)), extend=extend)
     bar.solids.set_rasterized(True)  # pyright: ignore[reportOptionalMemberAccess]
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.ax.tick_params(which="both", colors=INK, labelcolor=INK, labelsize=8)
@@ -214,7 +228,8 @@ def _curves(solution: Solution, view: _View) -> Figure:
     if view.reference is not None:
         lines = top.plot(x, view.reference, color=INK, linewidth=1, dashes=(3, 3))
         lines[0].set_label("reference")
-    _measured_values(top, problem.conditions, problem.n_out)
+    if not view.fixed:
+        _measured_values(top, problem.conditions, problem.n_out)
     legend = top.legend(loc="upper left", bbox_to_anchor=(1.0, 1.03), frameon=False, fontsize=9, labelcolor=INK)
     legend.set_in_layout(True)
     top.set_ylabel("solution")
@@ -227,6 +242,7 @@ def _curves(solution: Solution, view: _View) -> Figure:
     for axes in panels:
         plain_frame(axes)
     figure.align_ylabels(panels)
+    _say_where(figure, view)
     return figure
 
 
