@@ -344,7 +344,7 @@ def test_several_outputs_and_any_names(tmp_path):
     outputs = observed(model, X).outputs
     np.testing.assert_allclose(found.numpy()(X), outputs, atol=1e-5)
     np.testing.assert_allclose(found.jax()(X), outputs, atol=1e-5)
-    assert found.latex().splitlines()[1].startswith("v w = ")
+    assert found.latex().splitlines()[1].startswith(r"\text{v w} = ")
     assert [row["output"] for row in found.table()] == ["u", "v w"]
     assert "void formula(double a_b, double double_, double *outputs)" in found.c()
     function = compiled_c(found.c(), 2, tmp_path, "-std=c99")
@@ -354,6 +354,34 @@ def test_several_outputs_and_any_names(tmp_path):
     np.testing.assert_allclose(list(values), outputs[0], atol=1e-5)
     with pytest.raises(EdgewiseError, match="3 names for 2 outputs"):
         formula(model, X, outputs=["u", "v", "w"])
+
+
+def test_names_that_are_no_words_are_told_apart():
+    names = ["z-1", r"tax_% \ {a}", "ok_1"]
+    z, tax, ok = symbols(names)
+    found = Formula((Candidate((z**2 + sympy.sin(tax) - ok,), 1, 0.0, 0.0),), 0, tuple(names), ("y (m)",))
+    assert str(found).endswith(r"y (m) = `z-1`**2 - ok_1 + sin(`tax_% \ {a}`)")
+    assert found.table()[0]["formula"] == r"`z-1`**2 - ok_1 + sin(`tax_% \ {a}`)"
+    written = found.latex()
+    assert written.startswith(r"\text{y (m)} = ")
+    assert r"\text{z-1}^{2}" in written
+    assert r"\text{tax\_\% \textbackslash{} \{a\}}" in written
+    assert "ok_{1}" in written
+    with pytest.raises(EdgewiseError, match="no name for a function of C"):
+        found.c(name="1 x")
+
+
+def test_formulas_of_other_columns_are_refused():
+    a, b = symbols(["a", "b"])
+    found = Formula((Candidate((a / b,), 1, 0.0, 0.0),), 0, ("a", "b"), ("y",))
+    for function in (found.numpy(), found.jax()):
+        for shape in ((3, 1), (3, 3), ()):
+            with pytest.raises(ShapeError, match=r"expected \(\.\.\., 2\)(.|\n)*variables a, b"):
+                function(np.ones(shape))
+        with pytest.raises(DataError, match="no array of numbers"):
+            function(np.array([["a", "b"]]))
+        np.testing.assert_array_equal(function([[1, 2], [3, 4]]), [0.5, 0.75])
+        assert function(np.ones((2, 3, 2))).shape == (2, 3)
 
 
 def test_the_formula_of_an_estimator_is_in_its_own_units(symbolic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
@@ -11,8 +12,9 @@ from edgewise.errors import require
 from edgewise.interpret.skeleton import Named, Skeleton
 from edgewise.nn.forms import Form
 
-__all__ = ["expressions", "simplest", "symbols"]
+__all__ = ["expressions", "latex_of", "simplest", "symbols", "text_of"]
 
+_PLAIN = r"[^\W\d]\w*"  # a name that is one word in a formula
 _TRIED = 60  # operations up to which longer rewritings are tried
 
 
@@ -40,6 +42,25 @@ def expressions(skeleton: Skeleton, features: Sequence[str], *, short: bool = Tr
         ends = [start, *(start := start + arity for arity in arities)]
         h = sums[: ends[0]] + [sympy.Mul(*sums[low:high]) for low, high in pairwise(ends)]
     return [simplest(expression) for expression in h] if short else h
+
+
+def text_of(expression: Any) -> str:
+    """The expression in a line; names that are no single word are `quoted`: "z-1" is not z less 1."""
+    sympy: Any = require("sympy", "symbolic")
+    odd = [symbol for symbol in expression.free_symbols if not re.fullmatch(_PLAIN, symbol.name)]
+    return str(expression.xreplace({symbol: sympy.Symbol(f"`{symbol.name}`") for symbol in odd}))
+
+
+def latex_of(expression: Any) -> str:
+    """LaTeX of the expression; names that are no single word stand as text."""
+    sympy: Any = require("sympy", "symbolic")
+    odd = [symbol for symbol in expression.free_symbols if not re.fullmatch(_PLAIN, symbol.name)]
+    return sympy.latex(expression, symbol_names={symbol: _latex_text(symbol.name) for symbol in odd})
+
+
+def _latex_text(name: str) -> str:
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return r"\text{" + re.sub(r"[\\~^{}$&#%_]", lambda found: special.get(found[0], "\\" + found[0]), name) + "}"
 
 
 def simplest(expression: Any) -> Any:

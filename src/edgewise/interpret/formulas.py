@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from edgewise.errors import EdgewiseError, check_count, require
-from edgewise.interpret.expressions import expressions, symbols
+from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count, require
+from edgewise.interpret.expressions import expressions, latex_of, symbols, text_of
 from edgewise.interpret.observing import checked_kan, data_of, feature_names, in_its_precision, observed
 from edgewise.interpret.search import criterion
 from edgewise.interpret.skeleton import Skeleton
@@ -79,7 +79,7 @@ class Formula:
         sympy: Any = require("sympy", "symbolic")
         short = [rounded(expression, digits) for expression in self._row(row).expressions]
         return "\n".join(
-            f"{sympy.latex(sympy.Symbol(name))} = {sympy.latex(expression)}"
+            f"{latex_of(sympy.Symbol(name))} = {latex_of(expression)}"
             for name, expression in zip(self.outputs, short, strict=True)
         )
 
@@ -96,6 +96,8 @@ class Formula:
 
         Bessel functions are those of POSIX, ``j0`` and ``j1``.
         """
+        if not re.fullmatch(r"[A-Za-z_]\w*", name, flags=re.ASCII) or name in _C_WORDS.split():
+            raise EdgewiseError(f"{name!r} is no name for a function of C.", do='pass say name="formula".')
         found = self._row(row).expressions
         plain = _c_names(self.features)
         renamed = dict(zip(symbols(self.features), symbols(plain), strict=True))
@@ -110,11 +112,10 @@ class Formula:
 
     def table(self) -> list[dict[str, Any]]:
         """The rows as plain values, one dictionary for every candidate and output."""
-        sympy: Any = require("sympy", "symbolic")
         return [
             {
                 "output": output, "complexity": row.complexity, "error": row.error, "picked": place == self.picked,
-                "formula": str(rounded(expression, _DIGITS)), "latex": sympy.latex(rounded(expression, _DIGITS)),
+                "formula": text_of(rounded(expression, _DIGITS)), "latex": latex_of(rounded(expression, _DIGITS)),
             }
             for place, row in enumerate(self.rows)
             for output, expression in zip(self.outputs, row.expressions, strict=True)
@@ -126,7 +127,7 @@ class Formula:
             for number, (output, expression) in enumerate(zip(self.outputs, row.expressions, strict=True)):
                 mark, size, error = ">" * (place == self.picked), str(row.complexity), f"{row.error:.1e}"
                 mark, size, error = (mark, size, error) if not number else ("", "", "")
-                rows.append((mark, size, error, f"{output} = {rounded(expression, _DIGITS)}"))
+                rows.append((mark, size, error, f"{output} = {text_of(rounded(expression, _DIGITS))}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -325,7 +326,16 @@ def compiled(found: Sequence[Any], features: Sequence[str], kind: str) -> Callab
     functions = [sympy.lambdify(plain, expression.xreplace(renamed), modules) for expression in found]
 
     def evaluate(x: Any) -> Any:
-        x = np_like.asarray(x)
+        try:
+            x = np_like.asarray(x)
+            x = x if x.dtype.kind in "fc" else x.astype(float)  # whole numbers have no negative powers
+        except (TypeError, ValueError) as error:
+            raise DataError("x is no array of numbers.", str(error), "pass [n, n_features].") from error
+        if x.ndim == 0 or x.shape[-1] != len(features):
+            raise ShapeError(
+                f"expected (..., {len(features)}), got {x.shape}.",
+                f"the formula has the variables {', '.join(features)}, one column each.",
+            )
         columns = [x[..., place] for place in range(len(features))]
         values = [np_like.broadcast_to(function(*columns), x.shape[:-1]) for function in functions]
         return values[0] if len(values) == 1 else np_like.stack(values, axis=-1)

@@ -137,7 +137,9 @@ def data_of(model: KAN, data: Any) -> np.ndarray:
         raise DataError(f"x of {x.dtype} is no array of numbers.", do="encode text and dates as numbers first.")
     if x.ndim != 2 or x.shape[1] != model.n_features or not len(x):
         raise ShapeError(
-            f"expected (n, {model.n_features}), got {x.shape}.", f"the model has {model.n_features} features."
+            f"expected (n, {model.n_features}), got {x.shape}.",
+            f"the model has {model.n_features} features.",
+            "pass X or (X, y), X with a column for every feature and at least one row.",
         )
     if not np.isfinite(x).all():
         raise DataError("x has values that are not finite.", do="fill in or remove such rows.")
