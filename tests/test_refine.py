@@ -28,6 +28,8 @@ SMALL |= {
     "matern": ew.RBF(3, kernel="matern32", width=0.7),
     "chebyshev plain": ew.Chebyshev(3, squash=None),
     "both": ew.Chebyshev(3) | ew.BSpline(2, 3),
+    "both alike": ew.BSpline(3, 3) | ew.RBF(3),
+    "three": ew.Chebyshev(3) | (ew.BSpline(2, 3) | ew.RBF(3)),
 }
 X = np.random.default_rng(0).uniform(-1, 1, (200, 2)).astype(np.float32)
 FORWARD = nnx.jit(lambda model, x: model(x))
@@ -63,6 +65,16 @@ def test_ten_extensions_of_an_untouched_model(name: str):
     for size in range(4, 14):
         refine.extend(model, size)
     assert np.abs(np.asarray(FORWARD(model, X)) - before).max() < 1e-5
+
+
+def test_families_side_by_side_are_refined_apart():
+    """Splines and Gaussians on fine grids are nearly the same functions: fitted together, neither was kept."""
+    model = trained(ew.BSpline(3, 5) | ew.RBF(4))
+    x = 3 * X  # beyond the grids, too
+    before = FORWARD(model, x)
+    for size in (20, 33):
+        refine.extend(model, size)
+        assert relative(FORWARD(model, x), before) < 1e-5
 
 
 @pytest.mark.parametrize("data", [None, X])

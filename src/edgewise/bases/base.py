@@ -30,12 +30,12 @@ class Refinement(NamedTuple):
     """Another member of a family, to take over from one.
 
     ``state`` is that of the new ``basis``; ``lift`` ``[M', M]``, or ``[n_in, M', M]``, writes every old mode in the new
-    ones exactly, None where the new coefficients are to be fitted.
+    ones exactly, None where the new coefficients are to be fitted; of two families side by side a pair of these, too.
     """
 
     basis: Basis
     state: State
-    lift: np.ndarray | None = None
+    lift: np.ndarray | tuple[Any, Any] | None = None
 
 
 _FAR = 1e9
@@ -310,15 +310,13 @@ class Concatenated(Basis):
         states = {"left": self.left.init(n_in, key=left), "right": self.right.init(n_in, key=right)}
         return {f"{side}_{name}": value for side, state in states.items() for name, value in state.items()}
 
-    def _states(self, state: State) -> tuple[State, State]:
-        left, right = (
-            {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
-            for side in ("left_", "right_")
-        )
-        return left, right
+    def sides(self, state: State) -> tuple[State, State]:
+        """The states of left and right."""
+        of = lambda side: {name.removeprefix(side): value for name, value in state.items() if name.startswith(side)}
+        return of("left_"), of("right_")
 
     def modes(self, x, state):
-        left, right = self._states(state)
+        left, right = self.sides(state)
         return [*self.left.modes(x, left), *self.right.modes(x, right)]
 
     def resized(self, size):
@@ -326,12 +324,15 @@ class Concatenated(Basis):
 
     def extended(self, state, size, *, n_in, key, importance=None):
         keys = jax.random.split(key)
-        sides = zip((self.left, self.right), self._states(state), keys, strict=True)
+        sides = zip((self.left, self.right), self.sides(state), keys, strict=True)
         left, right = (side.extended(own, size, n_in=n_in, key=key, importance=importance) for side, own, key in sides)
-        return self._joined(left, right)
+        known = isinstance(left.lift, np.ndarray) and isinstance(right.lift, np.ndarray)
+        # else each is fitted apart: together, the modes of both are hard to tell from one another
+        lift = beside(left.lift, right.lift) if known else (left.lift, right.lift)
+        return self._joined(left, right)._replace(lift=lift)
 
     def adapted(self, state, importance):
-        states = self._states(state)
+        states = self.sides(state)
         found = [side.adapted(own, importance) for side, own in zip((self.left, self.right), states, strict=True)]
         if found == [None, None]:
             return None
@@ -339,18 +340,12 @@ class Concatenated(Basis):
         return self._joined(*(new or old for new, old in zip(found, as_it_is, strict=True)))
 
     def _joined(self, left: Refinement, right: Refinement) -> Refinement:
-        lift = None
-        if left.lift is not None and right.lift is not None:
-            nodes = np.broadcast_shapes(left.lift.shape[:-2], right.lift.shape[:-2])
-            (rows, columns), (more_rows, more_columns) = left.lift.shape[-2:], right.lift.shape[-2:]
-            lift = np.zeros((*nodes, rows + more_rows, columns + more_columns))
-            lift[..., :rows, :columns], lift[..., rows:, columns:] = left.lift, right.lift
         state = {f"left_{name}": value for name, value in left.state.items()}
         state |= {f"right_{name}": value for name, value in right.state.items()}
-        return Refinement(left.basis | right.basis, state, lift)
+        return Refinement(left.basis | right.basis, state)
 
     def cells(self, state, n_in):
-        left, right = self._states(state)
+        left, right = self.sides(state)
         return np.sort(np.concatenate([self.left.cells(left, n_in), self.right.cells(right, n_in)], axis=1), axis=1)
 
     def default_std(self, fan_in, modes):
@@ -363,6 +358,14 @@ class Concatenated(Basis):
     def breakpoints(self):
         found = [points for side in (self.left, self.right) if (points := side.breakpoints()) is not None]
         return np.unique(np.concatenate(found)) if found else None
+
+
+def beside(left: Any, right: Any) -> np.ndarray:
+    """Lifts of two families, ``[n_in, M', M]`` or ``[M', M]`` each, as one of both side by side."""
+    nodes, (rows, columns) = np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2:]
+    joined = np.zeros((*nodes, rows + right.shape[-2], columns + right.shape[-1]))
+    joined[..., :rows, :columns], joined[..., rows:, columns:] = left, right
+    return joined
 
 
 class Pointwise(Basis):

@@ -48,7 +48,8 @@ class Weighted(Wrapped):
     def extended(self, state, size, **options):
         finer = self.basis.extended(_inner(state), size, **options)
         weights = _start(finer.basis.size)
-        lift = None if finer.lift is None else finer.lift * state["weights"] / weights[:, None]
+        known = isinstance(finer.lift, np.ndarray)  # of two families side by side both are fitted together
+        lift = finer.lift * state["weights"] / weights[:, None] if known else None
         return Refinement(Weighted(finer.basis), {**finer.state, "weights": weights}, lift)
 
     def adapted(self, state, importance):

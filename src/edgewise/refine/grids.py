@@ -251,7 +251,8 @@ def _each(
         layer = layers_of(copy)[path]
         reaching = None if x is None else cache(partial(inputs_of, copy, x, path))
         if (new := refinement(index, layer, path, reaching)) is not None:
-            seen = reaching() if reaching is not None and new.lift is None else None
+            fits = new.lift is None or isinstance(new.lift, tuple)
+            seen = reaching() if reaching is not None and fits else None
             with kept_norm(copy, path):
                 changes.append(replace(layer, new, path, seen, moved=moved))
     take_over(model, copy)

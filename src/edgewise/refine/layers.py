@@ -13,13 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from edgewise.bases import Basis, Refinement
+from edgewise.bases import Basis, Refinement, State
+from edgewise.bases.base import beside
 from edgewise.errors import DataError, EdgewiseError
 from edgewise.nn import KANLayer
 from edgewise.nn.factorized import Normalized
 from edgewise.nn.variables import Grid
 from edgewise.nn.watching import watching
-from edgewise.refine.projection import fitted, quadrature
+from edgewise.refine.projection import evaluated, fitted, quadrature
 
 __all__ = [
     "LayerChange",
@@ -149,13 +150,17 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
     padded = np.concatenate([np.zeros((layer.first_mode, *old.shape[1:])), old])
     if shares_functions(layer) and x is not None:  # and so the points at which they are compared
         x = np.tile(x.reshape(-1, 1), (1, layer.n_in))
+    families = (before, old_state), (new.basis, state)
     compared: tuple[np.ndarray, ...] = ()
-    if new.lift is not None:
-        lift = np.broadcast_to(new.lift, (layer.n_in, *new.lift.shape[-2:]))
-    else:
-        points = quadrature((before, old_state), (new.basis, state), layer.n_in, x, moved=moved)
-        lift, *modes = fitted((before, old_state), (new.basis, state), points, dtype)
+    if new.lift is None:
+        points = quadrature(*families, layer.n_in, x, moved=moved)
+        lift, *modes = fitted(*families, points, dtype)
         compared = (points.weights, *modes)
+    else:
+        lift = _lift(*families, new.lift, layer.n_in, x, dtype)
+        if isinstance(new.lift, tuple):
+            points = quadrature(*families, layer.n_in, x)
+            compared = (points.weights, *(evaluated(*family, points.x) for family in families))
     if shares_functions(layer):
         lift = lift[:1]
     coef = np.einsum("nab,bno->ano", lift, padded)
@@ -177,6 +182,20 @@ def replace(layer: KANLayer, new: Refinement, path: Path, x: np.ndarray | None, 
     }
     _assign(layer, new.basis, rounded, jnp.asarray(coef[first:], dtype))
     return LayerChange(path, before, new.basis, error, size, lift[:, first:, before.size - old.shape[0] :], added)
+
+
+def _lift(old: tuple[Any, State], new: tuple[Any, State], known: Any, n_in: int, x: Any, dtype: Any) -> np.ndarray:
+    """``[n_in, M', M]``: the ``known`` lift, or a fitted one; of two families side by side a pair of these."""
+    if known is None:
+        return fitted(old, new, quadrature(old, new, n_in, x), dtype).lift
+    if not isinstance(known, tuple):
+        return np.broadcast_to(known, (n_in, *np.shape(known)[-2:]))
+    (before, state), (after, new_state) = old, new
+    left, right = zip(before.sides(state), after.sides(new_state), known, strict=True)
+    return beside(
+        _lift((before.left, left[0]), (after.left, left[1]), left[2], n_in, x, dtype),
+        _lift((before.right, right[0]), (after.right, right[1]), right[2], n_in, x, dtype),
+    )
 
 
 @contextmanager
