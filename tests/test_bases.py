@@ -575,10 +575,11 @@ def test_wavelets_with_a_unit_norm_have_it(kind):
         assert float((values**2).sum()) * 0.02 == pytest.approx(1, abs=2e-3)
 
 
+@pytest.mark.parametrize("extrapolate", ["linear", "zero"])
 @pytest.mark.parametrize("intervals", [1, 4, 5, 200])
-def test_splines_of_degree_1_have_the_slope_from_inside_at_the_ends(intervals):
-    knots = np.linspace(-1, 1, intervals + 1, dtype=np.float32)
-    slopes = np.asarray(jax.vmap(jax.jacfwd(lambda x: BSpline(1, intervals)(x[None])[0]))(knots)) * 2 / intervals
+def test_splines_of_degree_1_have_the_slope_from_inside_at_the_ends(intervals, extrapolate):
+    knots, basis = np.linspace(-1, 1, intervals + 1, dtype=np.float32), BSpline(1, intervals, extrapolate=extrapolate)
+    slopes = np.asarray(jax.vmap(jax.jacfwd(lambda x: basis(x[None])[0]))(knots)) * 2 / intervals
     np.testing.assert_array_equal(slopes[0], np.eye(intervals + 1)[1] - np.eye(intervals + 1)[0])
     np.testing.assert_array_equal(slopes[-1], np.eye(intervals + 1)[-1] - np.eye(intervals + 1)[-2])
     np.testing.assert_array_equal(slopes.sum(axis=1), 0)  # the values add up to 1

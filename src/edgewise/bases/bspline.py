@@ -196,9 +196,7 @@ class BSpline(Basis):
             values[modes].reshape(shape) if len(values[modes]) > 1 else values[modes][0], z.dtype
         )
         centres = column(np.arange(self.size) - half - (self.degree - 1) / 2)
-        if self.extrapolate == "zero":
-            return _cardinal(z - centres, self.degree)
-        inside = _held(z, -half, half)
+        inside = z if self.extrapolate == "zero" else _held(z, -half, half)
         value = _hat(inside, centres) if self.degree == 1 else _cardinal(inside - centres, self.degree)
         if self.extrapolate == "linear":
             for slopes, beyond in zip(
