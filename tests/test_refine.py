@@ -67,6 +67,16 @@ def test_ten_extensions_of_an_untouched_model(name: str):
     assert np.abs(np.asarray(FORWARD(model, X)) - before).max() < 1e-5
 
 
+@pytest.mark.parametrize(("size", "reach"), [(6, 1e6), (7, 2e4), (8, 800.0), (10, 50.0), (24, 3.0)])
+def test_how_far_out_a_rational_function_stays(size: int, reach: float):
+    """As the documentation says: until its denominator is held up."""
+    basis, x = ew.Rational(5, 4), np.geomspace(0.01, reach, 200)[:, None]
+    with jax.enable_x64(True):
+        state = {name: np.asarray(value) for name, value in basis.init(1, key=jax.random.key(0)).items()}
+        finer = basis.extended(state, size, n_in=1, key=jax.random.key(0))
+        np.testing.assert_allclose(finer.basis(x, finer.state), basis(x, state), rtol=1e-6)
+
+
 def test_families_side_by_side_are_refined_apart():
     """Splines and Gaussians on fine grids are nearly the same functions: fitted together, neither was kept."""
     model = trained(ew.BSpline(3, 5) | ew.RBF(4))

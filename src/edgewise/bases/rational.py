@@ -42,7 +42,8 @@ class Rational(Basis):
 
     The denominator is held at 1e-12 |x|^q or above, so that F grows no faster than x even where b_q is 0, and all of it
     is finite.  Up to \\|x\\| = 10^(12/q), 1000 for q = 4, that changes nothing; nor does it beyond, up to 1e9, where
-    inputs are held, unless b_q is tiny.
+    inputs are held, unless b_q is tiny, as it is right after q was raised: by m, F is the same up to
+    \\|x\\| = (1e12 b)^(1/m), with b the highest coefficient before.
 
     State, trained: ``numerator`` ``[groups, p + 1]`` and ``denominator`` ``[groups, q]``.
     Molina et al., Pade activation units, arXiv 1907.06732; Yang and Wang, GR-KAN, arXiv 2409.10594.
