@@ -107,7 +107,7 @@ def _features_first(basis, x, state, coef, first, precision, residual=None, kern
     """
     modes, n_in, n_out = coef.shape
     x = x.T
-    if not state and not basis.broadcasts:
+    if not state and type(basis).blocks is Basis.blocks:  # others have a form, or derivatives, of their own
         # stacked where the product wants them: a transposition is an operation more to trace, compile and run
         values = jnp.stack(basis.modes(x, state)[first:])
     elif not state:
