@@ -47,8 +47,8 @@ def draw_units(key: Array, stream: int, shape: tuple[int, ...], law: str) -> Arr
     count = math.prod(shape)
     if isinstance(key, Tracer) or not _is_default(key):
         return _by_jax(key, stream, count, law).reshape(shape)
-    folded = threefry.fold_in(np.asarray(jax.random.key_data(key)), stream)
-    return np.concatenate([_by_numpy(block, law) for block in threefry.bits(folded, count)]).reshape(shape)
+    blocks = threefry.bits(_folded(key, stream), count)
+    return np.concatenate([_by_numpy(block, law) for block in blocks]).reshape(shape)
 
 
 def next_key(stream: nnx.RngStream) -> Array:
@@ -57,12 +57,15 @@ def next_key(stream: nnx.RngStream) -> Array:
     if isinstance(key, Tracer) or isinstance(count, Tracer) or key.ndim or not _is_default(key):
         return stream()
     stream.count[...] = jnp.asarray(np.asarray(count) + np.uint32(1), jnp.uint32)
-    data = threefry.fold_in(np.asarray(jax.random.key_data(key)), int(count))
-    return jax.random.wrap_key_data(jnp.asarray(data, jnp.uint32))
+    return jax.random.wrap_key_data(jnp.asarray(_folded(key, int(count)), jnp.uint32))
 
 
 def _is_default(key: Array) -> bool:
     return str(jax.random.key_impl(key)) == "threefry2x32" and jax.threefry_partitionable.value
+
+
+def _folded(key: Array, number: int) -> np.ndarray:
+    return threefry.fold_in(np.asarray(jax.random.key_data(key)), number)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
