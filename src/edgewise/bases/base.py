@@ -17,6 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from edgewise.bases.broadcasting import broadcast_modes
+from edgewise.bases.lifts import beside
 from edgewise.bases.placement import Importance
 from edgewise.errors import CheckedKeywords, EdgewiseError, unknown_name
 
@@ -36,6 +37,11 @@ class Refinement(NamedTuple):
     basis: Basis
     state: State
     lift: np.ndarray | tuple[Any, Any] | None = None
+
+    @property
+    def exact(self) -> np.ndarray | None:
+        """``lift`` as one matrix; None where anything is to be fitted."""
+        return None if isinstance(self.lift, tuple) else self.lift
 
 
 _FAR = 1e9
@@ -326,7 +332,7 @@ class Concatenated(Basis):
         keys = jax.random.split(key)
         sides = zip((self.left, self.right), self.sides(state), keys, strict=True)
         left, right = (side.extended(own, size, n_in=n_in, key=key, importance=importance) for side, own, key in sides)
-        known = isinstance(left.lift, np.ndarray) and isinstance(right.lift, np.ndarray)
+        known = left.exact is not None and right.exact is not None
         # else each is fitted apart: together, the modes of both are hard to tell from one another
         lift = beside(left.lift, right.lift) if known else (left.lift, right.lift)
         return self._joined(left, right)._replace(lift=lift)
@@ -358,14 +364,6 @@ class Concatenated(Basis):
     def breakpoints(self):
         found = [points for side in (self.left, self.right) if (points := side.breakpoints()) is not None]
         return np.unique(np.concatenate(found)) if found else None
-
-
-def beside(left: Any, right: Any) -> np.ndarray:
-    """Lifts of two families, ``[n_in, M', M]`` or ``[M', M]`` each, as one of both side by side."""
-    nodes, (rows, columns) = np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2:]
-    joined = np.zeros((*nodes, rows + right.shape[-2], columns + right.shape[-1]))
-    joined[..., :rows, :columns], joined[..., rows:, columns:] = left, right
-    return joined
 
 
 class Pointwise(Basis):

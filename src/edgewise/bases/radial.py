@@ -118,5 +118,5 @@ class SharedCentres(Wrapped):
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer = self.basis.extended(state, size, n_in=1, key=key)
-        lift = finer.lift.reshape(size, self.size) if isinstance(finer.lift, np.ndarray) else None
+        lift = None if finer.exact is None else finer.exact.reshape(size, self.size)
         return Refinement(self.resized(size), finer.state, lift)

@@ -48,8 +48,8 @@ class Weighted(Wrapped):
     def extended(self, state, size, **options):
         finer = self.basis.extended(_inner(state), size, **options)
         weights = _start(finer.basis.size)
-        known = isinstance(finer.lift, np.ndarray)  # of two families side by side both are fitted together
-        lift = finer.lift * state["weights"] / weights[:, None] if known else None
+        # of two families side by side both are fitted together
+        lift = None if finer.exact is None else finer.exact * state["weights"] / weights[:, None]
         return Refinement(Weighted(finer.basis), {**finer.state, "weights": weights}, lift)
 
     def adapted(self, state, importance):

@@ -251,8 +251,7 @@ def _each(
         layer = layers_of(copy)[path]
         reaching = None if x is None else cache(partial(inputs_of, copy, x, path))
         if (new := refinement(index, layer, path, reaching)) is not None:
-            fits = new.lift is None or isinstance(new.lift, tuple)
-            seen = reaching() if reaching is not None and fits else None
+            seen = reaching() if reaching is not None and new.exact is None else None
             with kept_norm(copy, path):
                 changes.append(replace(layer, new, path, seen, moved=moved))
     take_over(model, copy)

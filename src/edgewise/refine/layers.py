@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.bases import Basis, Refinement, State
-from edgewise.bases.base import beside
+from edgewise.bases.lifts import beside
 from edgewise.errors import DataError, EdgewiseError
 from edgewise.nn import KANLayer
 from edgewise.nn.factorized import Normalized
