@@ -147,6 +147,15 @@ def test_adapting_moves_the_grid_to_the_data_and_keeps_the_function_there(basis,
     assert change < 10 * max(error.max() for error in refined.error) + 1e-6
 
 
+@pytest.mark.parametrize(("scale", "offset"), [(1e-3, 0.0), (1e-6, 0.0), (1e-3, 100.0)])
+def test_adapting_to_data_in_a_sliver_of_the_grid_keeps_the_function_there(scale: float, offset: float):
+    model, x = trained(ew.BSpline(3, 6)), (scale * X + offset).astype(np.float32)
+    before = np.asarray(FORWARD(model, x))
+    refined = refine.adapt(model, x)
+    assert max(change.relative_error for change in refined.changes) < 1e-5
+    np.testing.assert_allclose(FORWARD(model, x), before, rtol=1e-5, atol=1e-5 * np.abs(before).max())
+
+
 def test_curvature_places_knots_where_the_function_bends():
     layer = ew.KANLayer(1, 1, ew.BSpline(3, 40), residual=None, rngs=nnx.Rngs(0))
     x = np.linspace(-1, 1, 400)[:, None].astype(np.float32)

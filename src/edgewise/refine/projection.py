@@ -51,7 +51,7 @@ def quadrature(
 
     Samples count ten times as much as the range, so that the function is kept where the data are.  The range is that of
     the old family, or where knots have ``moved`` that of the new one, as far as the samples reach; what lies beyond
-    hardly counts.
+    hardly counts, and further off than a moved grid is long not at all.
     """
     before, after = old[0].cells(old[1], n_in), new[0].cells(new[1], n_in)
     main = (after if moved else before)[:, [0, -1]]
@@ -59,6 +59,9 @@ def quadrature(
         margin = _MARGIN * np.ptp(x, axis=0)
         main = np.clip(main, (x.min(axis=0) - margin)[:, None], (x.max(axis=0) + margin)[:, None])
     cells = np.sort(np.concatenate([before, after], axis=1), axis=1)
+    if moved:  # far beyond a narrow grid its continued modes are so large that they would hide what they are within it
+        ends = after[:, [0, -1]]
+        cells = np.clip(cells, ends[:, :1] - np.diff(ends), ends[:, 1:] + np.diff(ends))
     unit, weight = gauss_legendre(_NODES)
     width = np.diff(cells, axis=1)
     points = (cells[:, :-1, None] + width[..., None] * (unit + 1) / 2).reshape(n_in, -1)
