@@ -107,7 +107,9 @@ def dots(jaxpr):
 
 def check_model(build: Build, tmp_path: Path, features: int = 2) -> None:
     """Compiled as eager, any batch shape, full precision, finite far away, saved and loaded, second derivatives."""
-    model, x = randomized(build(rngs=nnx.Rngs(0))), inputs(2, 3, features=features)
+    with jax.numpy_rank_promotion("raise"):  # which users may have set
+        model, x = randomized(build(rngs=nnx.Rngs(0))), inputs(2, 3, features=features)
+        jax.eval_shape(model, x)
     y = forward(model, x)
     np.testing.assert_allclose(y, model(x), rtol=2e-5, atol=2e-5)
     products = list(dots(jax.make_jaxpr(model)(x).jaxpr))

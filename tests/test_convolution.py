@@ -97,6 +97,8 @@ def test_batch_axes_and_whole_numbers():
     np.testing.assert_allclose(forward(conv, x)[1, 2], forward(conv, x[1, 2]), rtol=1e-5, atol=1e-6)
     ones = np.ones((5, 2))
     np.testing.assert_array_equal(forward(conv, ones.astype(int)), forward(conv, ones.astype(np.float32)))
+    with jax.numpy_rank_promotion("raise"):  # which users may have set
+        nnx.eval_shape(lambda: conv(x))
     half = KANConv1D(2, 3, dtype=jnp.bfloat16, rngs=nnx.Rngs(0))
     assert nnx.eval_shape(lambda: half(x)).dtype == jnp.bfloat16
     np.testing.assert_allclose(forward(conv, x), conv(x), rtol=1e-5, atol=1e-6)

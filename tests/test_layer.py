@@ -242,11 +242,15 @@ def test_splines_of_a_cell_are_all_that_are_not_zero(degree, extrapolate):
 
 
 @pytest.mark.parametrize("n", [(3, 2), (40, 2)], ids=["narrow", "wide"])
-@pytest.mark.parametrize("basis", [BSpline(1), BSpline(3, 64), Chebyshev(3)], ids=str)
-def test_no_rank_is_promoted(n, basis):
-    layer = make(basis, *n, edge_scale=True)
-    with jax.numpy_rank_promotion("raise"):
-        assert forward(layer, inputs(4, n_in=n[0])).shape == (4, n[1])
+@pytest.mark.parametrize("family", [*FAMILIES, "sparse", "linear"])
+def test_ranks_are_promoted_nowhere_but_on_purpose(family, n):
+    basis = {"sparse": BSpline(3, 64), "linear": BSpline(1)}.get(family) or FAMILIES[family]()
+    layer, x = make(basis, *n, edge_scale=True), inputs(4, n_in=n[0])
+    with jax.numpy_rank_promotion("raise"):  # which users may have set
+        for function in (layer, jax.jacfwd(layer), jax.hessian(lambda x: layer(x).sum()), layer.edges, basis):
+            jax.eval_shape(function, x)
+        jax.eval_shape(nnx.grad(lambda layer: layer(x).sum()), layer)
+        make(basis, *n, init="glorot")
 
 
 # --- dtypes -------------------------------------------------------------------------------------------------------

@@ -146,6 +146,13 @@ def test_samples_of_weight_0_are_not_there_and_blocks_add_up(case):
     assert float(measured(loss, predicted, y, np.zeros(N))[0]) == 0
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_ranks_are_promoted_nowhere(name):
+    loss, predicted, y, _ = CASES[name]
+    with jax.numpy_rank_promotion("raise"):  # which users may have set
+        jax.eval_shape(lambda predicted: measured(loss, predicted, y, np.ones(N)), predicted)
+
+
 def test_integer_weights_are_repetitions():
     counts = np.arange(N) % 3
     repeated = np.repeat(np.arange(N), counts)

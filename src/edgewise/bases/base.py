@@ -136,7 +136,8 @@ class Basis(CheckedKeywords, ABC):
             state = self.init(x.shape[-1] if x.ndim else 1, key=jax.random.key(0))
         if x.ndim == 0:
             return self(x[None], state)[0]
-        return jnp.moveaxis(self.stacked(x, state), -2, -1)
+        with jax.numpy_rank_promotion("allow"):
+            return jnp.moveaxis(self.stacked(x, state), -2, -1)
 
     def default_std(self, fan_in: int, modes: int) -> tuple[Any, str]:
         """Standard deviation of the coefficients in the paper that introduced the family, and the law drawn from.

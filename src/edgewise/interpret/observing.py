@@ -201,7 +201,7 @@ def _observed(graphdef: Any, state: Any, x: Any) -> Any:
         edges.append(layer.edges(x))
         # what layer(x) is, to rounding, at less than half the compilation
         total = edges[-1].sum(axis=1)
-        sums.append(total if layer.bias is None else total + layer.bias[...])
+        sums.append(total if layer.bias is None else total + layer.bias[None])
         x = multiply(sums[-1], arities)
     return inputs, edges, sums, x
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn import dtypes
@@ -90,7 +91,8 @@ class _KANConv(nnx.Module):
         image = bordered(x.reshape(-1, *x.shape[-self.spatial - 1 :]), self.kernel_size, self.strides, self.padding)
         rows, layer = image.reshape(-1, self.in_features), self.layer
         state = {name: variable[...] for name, variable in layer.basis_state.items()}
-        modes = layer.basis.stacked(rows, state)[:, layer.first_mode :]
+        with jax.numpy_rank_promotion("allow"):
+            modes = layer.basis.stacked(rows, state)[:, layer.first_mode :]
         if layer.residual is not None:
             modes = jnp.concatenate([modes, layer.residual(rows)[:, None]], axis=1)
             coef = jnp.concatenate([coef, residual_kernel[None]])
@@ -98,7 +100,9 @@ class _KANConv(nnx.Module):
         kernel = coef.reshape(-1, self.in_features, *self.kernel_size, self.out_features)
         kernel = jnp.moveaxis(kernel, (0, 1), (-3, -2)).reshape(*self.kernel_size, -1, self.out_features)
         y = convolve(modes.reshape(*image.shape[:-1], -1), kernel, self.strides, layer.precision)
-        return (y if bias is None else y + bias).reshape(*x.shape[: -self.spatial - 1], *y.shape[1:])
+        if bias is not None:
+            y = y + jnp.expand_dims(bias, range(y.ndim - 1))
+        return y.reshape(*x.shape[: -self.spatial - 1], *y.shape[1:])
 
     def size_after(self, size: Sequence[int]) -> tuple[int, ...]:
         """Numbers of patches along each axis of an image of that size; raises ``ShapeError`` where there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -84,7 +85,8 @@ class _Scaled(nnx.Module):
     def __call__(self, x: Any) -> Array:
         """``[*batch, n_in]`` to ``[*batch, n_out]``."""
         y = self.linear(x)
-        return y * self._factor().astype(y.dtype) + self.bias[...].astype(y.dtype)
+        with jax.numpy_rank_promotion("allow"):
+            return y * self._factor().astype(y.dtype) + self.bias[...].astype(y.dtype)
 
     def _factor(self) -> Array:
         return self.gain[...]
@@ -101,7 +103,7 @@ class Factorized(_Scaled):
         gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(next_key(rngs.params), 1, (_n_out(linear),), "normal")))
         super().__init__(linear, gain)
         for weights in self.weights:
-            weights[...] = (weights[...] / gain).astype(weights.dtype)
+            weights[...] = (weights[...] / gain.reshape((1,) * (weights.ndim - 1) + gain.shape)).astype(weights.dtype)
 
 
 class Normalized(_Scaled):

@@ -107,7 +107,8 @@ def _bessel(order: int) -> Callable[[Array], Array]:
     def bessel(x: Array) -> Array:
         wide = jnp.promote_types(x.dtype, jnp.float32)
         angles, weights = jnp.asarray(_ANGLES, wide), jnp.asarray(_WEIGHTS, wide)
-        values = jnp.cos(order * angles - x[..., None] * jnp.sin(angles))
+        with jax.numpy_rank_promotion("allow"):
+            values = jnp.cos(order * angles - x[..., None] * jnp.sin(angles))
         return jnp.matmul(values, weights, precision="highest").astype(x.dtype)
 
     return bessel

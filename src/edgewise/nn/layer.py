@@ -111,27 +111,29 @@ class KANLayer(PicklesResidual):
         """
         x, state, (coef, kernel, bias) = self._promoted(x)
         called(self, x)
-        y = contract(
-            self.basis,
-            x,
-            state,
-            coef,
-            first=self.first_mode,
-            residual=self.residual,
-            kernel=kernel,
-            bias=bias,
-            precision=self.precision,
-        )
-        return y if self.symbolic is None else y + self.symbolic(x)
+        with jax.numpy_rank_promotion("allow"):  # families broadcast on purpose, whatever the user forbids
+            y = contract(
+                self.basis,
+                x,
+                state,
+                coef,
+                first=self.first_mode,
+                residual=self.residual,
+                kernel=kernel,
+                bias=bias,
+                precision=self.precision,
+            )
+            return y if self.symbolic is None else y + self.symbolic(x)
 
     def edges(self, x: Any) -> Array:
         """Every edge function, ``[*batch, n_in]`` to ``[*batch, n_in, n_out]``: the layer is their sum, + b."""
         x, state, (coef, kernel, _) = self._promoted(x)
-        modes = self.basis.stacked(x, state)[..., self.first_mode :, :]
-        y = jnp.einsum("...mi,mio->...io", modes, coef, precision=self.precision)
-        if self.residual is not None:
-            y = y + self.residual(x)[..., None] * kernel
-        return y if self.symbolic is None else y + self.symbolic.edges(x)
+        with jax.numpy_rank_promotion("allow"):
+            modes = self.basis.stacked(x, state)[..., self.first_mode :, :]
+            y = jnp.einsum("...mi,mio->...io", modes, coef, precision=self.precision)
+            if self.residual is not None:
+                y = y + self.residual(x)[..., None] * kernel
+            return y if self.symbolic is None else y + self.symbolic.edges(x)
 
     def gain(self, scheme: Initializer | str | None = None) -> Gain:
         """Forward and backward variance gain under ``scheme``, or the one this layer was made with."""

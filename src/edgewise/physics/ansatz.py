@@ -122,10 +122,10 @@ class Ansatz:
         for axis in dict.fromkeys(face.axis for face in self.faces):
             low, high = self.bounds[axis]
             s = (x[:, axis : axis + 1] - low) / (high - low)
-            ends = [_mask(self.faces, axis, end) for end in (0, 1)]
+            ends = [_mask(self.faces, axis, end)[None] for end in (0, 1)]
             tall = np.where(ends[0] & ends[1], 4.0, 1.0)
             sloped = np.any([face.outputs for face in self.faces if face.axis == axis and face.slope], axis=0)
-            near = jnp.where(ends[0], jnp.where(sloped, s**2, s), 1.0)
+            near = jnp.where(ends[0], jnp.where(sloped[None], s**2, s), 1.0)
             product = product * tall * near * jnp.where(ends[1], 1 - s, 1.0)
         return product
 
@@ -287,7 +287,7 @@ def _corrected(before: Callable, faces: Sequence[Face], bounds: tuple[float, flo
     """``before`` plus what it misses on the faces of one axis, blended linearly between the two ends."""
     low, high = bounds
     axis = faces[0].axis
-    ends = [_mask(faces, axis, end) for end in (0, 1)]
+    ends = [_mask(faces, axis, end)[None] for end in (0, 1)]
 
     def blend(x: Array) -> Array:
         s = (x[:, axis : axis + 1] - low) / (high - low)

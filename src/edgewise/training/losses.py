@@ -181,7 +181,7 @@ class Quantile(Loss):
         object.__setattr__(self, "q", tuple(map(float, values)) if several else float(values[0]))
 
     def terms(self, predicted, y):
-        q = jnp.asarray(self.q, predicted.dtype)
+        q = jnp.broadcast_to(jnp.asarray(self.q, predicted.dtype), predicted.shape)
         return jnp.maximum(q * (y - predicted), (q - 1) * (y - predicted))
 
     def targets(self, predicted, y):
@@ -258,7 +258,7 @@ class CrossEntropy(Loss):
         logits = predicted - jax.lax.stop_gradient(jnp.max(predicted, axis=-1, keepdims=True))
         classes = predicted.shape[-1]
         # compared with every class: a gather and its gradient, a scatter, take longer to compile and to run
-        right = jnp.sum(jnp.where(y[:, None] == jnp.arange(classes), logits, 0), axis=-1)
+        right = jnp.sum(jnp.where(y[:, None] == jnp.arange(classes)[None], logits, 0), axis=-1)
         right = jnp.where((y >= 0) & (y < classes), right, jnp.nan)
         if self.label_smoothing:
             right = (1 - self.label_smoothing) * right + self.label_smoothing * jnp.mean(logits, axis=-1)

@@ -101,7 +101,7 @@ def _start(x):
     square[0, 0] = np.inf
     # of the stream function, a series in cos(k a) cos(l b)
     stream = 2 * _STRONG * np.outer(bessel * np.cos(_SHIFT * k), bessel) / square
-    of_u, of_v, k = (jnp.asarray(table, x.dtype) for table in (stream * k, stream * k[:, None], k))
+    of_u, of_v, k = (jnp.asarray(table, x.dtype) for table in (stream * k, stream * k[:, None], k[None]))
     product = partial(jnp.matmul, precision="highest")
     u = -jnp.sum(product(jnp.cos(k * a), of_u) * jnp.sin(k * b), axis=1, keepdims=True)
     v = jnp.sum(product(jnp.sin(k * a), of_v) * jnp.cos(k * b), axis=1, keepdims=True)
