@@ -81,6 +81,11 @@ def test_the_parameter_count_of_jaxkan():
     assert count_parameters(bare) == count_params(peer.ActNet([2, 5, 5, 1], N=3))
 
 
+def test_a_layer_is_saved(tmp_path):
+    layer = ActLayer(2, 3, Chebyshev(3), residual="tanh", init=Glorot(), rngs=nnx.Rngs(0))
+    check_saved(randomized(layer), tmp_path / "model.npz", inputs(4))
+
+
 def test_variances_of_the_paper():
     """beta has variance 1/N, lambda 1/d; inputs of unit variance stay so."""
     layer = ActLayer(300, 400, Sine(6), residual=None, rngs=nnx.Rngs(0))

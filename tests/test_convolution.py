@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from itertools import product
 
 import jax
@@ -180,6 +181,30 @@ def test_refinement_keeps_the_function(tmp_path):
     check_saved(polynomial, tmp_path / "model.npz", x)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_convolution_is_saved(name, tmp_path):
+    kind, sizes, options, shape = CASES[name]
+    conv = kind(*sizes, basis=ew.BSpline(2, 3, domain=(-2.0, 2.0)), init="glorot", rngs=nnx.Rngs(0), **options)
+    check_saved(randomized(conv), tmp_path / "model.npz", image(*shape))
+    rebuilt = kind.from_config(json.loads(json.dumps(conv.config)), rngs=nnx.Rngs(1))
+    assert rebuilt.config == conv.config
+    assert rebuilt.layer.init == conv.layer.init
+
+
+def test_a_chain_of_convolutions_is_trained_resumed_and_saved(tmp_path):
+    """Also with a basis of another kind in place of the first one's."""
+    layers = KANConv1D(1, 2, 3, ew.Chebyshev(2), rngs=nnx.Rngs(0)), KANConv1D(2, 1, 2, strides=2, rngs=nnx.Rngs(1))
+    model, x = ew.Chain(*layers), image(8, 6, 1)
+    ew.refine.change_basis(model.modules[0], ew.Legendre(3))
+    check_saved(model, tmp_path / "model.npz", x)
+    run = {"optimizer": "adam:1e-2", "checkpoint": tmp_path / "run.npz", "resume": True}
+    loss = lambda model, batch: ((model(batch[0]) - batch[1]) ** 2).mean()
+    again = ew.load_model(tmp_path / "model.npz")
+    ew.fit(model, (x, x[:, ::2]), loss=loss, steps=5, **run)
+    ew.fit(again, (x, x[:, ::2]), loss=loss, steps=10, **run)
+    check_saved(again, tmp_path / "model.npz", x)
+
+
 # --- the network --------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +238,17 @@ def test_configuration_and_text():
     assert repr(conv) == (
         "KANConv2D(1, 2, (3, 2), Chebyshev(2), strides=(2, 2), padding='SAME', residual=silu, 38 parameters)"
     )
+
+
+def test_a_network_whose_layers_have_come_to_differ_is_saved_as_it_is(tmp_path):
+    """What bases of equal size change has the same shapes, and computes something else."""
+    model, x = randomized(small((4, 4, 1))), image(3, 4, 4, 1)
+    ew.refine.change_basis(model.head, ew.Legendre(2))
+    ew.interpret.fix(model.head, (0, 0, 0), "sin", constants=(1.0, 2.0, 0.5, 0.0))
+    check_saved(model, tmp_path / "model.npz", x)
+    ew.refine.change_basis(model.convolutions[0], ew.Legendre(2))
+    with pytest.raises(EdgewiseError, match=r"different bases: Legendre\(2\), Chebyshev\(2\)"):
+        ew.save_model(model, tmp_path / "model.npz")
 
 
 WRONG = {

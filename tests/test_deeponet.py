@@ -91,6 +91,9 @@ def test_saved_and_rebuilt(tmp_path):
     rebuilt = DeepONet.from_config(json.loads(json.dumps(model.config)), rngs=nnx.Rngs(1))
     assert rebuilt.config == model.config
     assert repr(rebuilt) == repr(model)
+    for part in (model.branch, model.trunk):
+        ew.interpret.fix(part, (0, 0, 1), "sin", constants=(1.0, 2.0, 0.5, 0.0))
+    check_saved(model, tmp_path / "model.npz", inputs(2, 3, features=4))
     assert repr(small()) == (
         "DeepONet(branch=KAN([3, 4, 2], Chebyshev(2), residual=None, 46 parameters), "
         "trunk=KAN([1, 2], Chebyshev(2), residual=None, 6 parameters), 53 parameters)"

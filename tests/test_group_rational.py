@@ -105,6 +105,15 @@ def test_configuration_and_text():
     assert ew.bases.from_config(model.layers[0].basis.config) == model.layers[0].basis
 
 
+def test_with_other_bases_it_is_described_and_not_saved(tmp_path):
+    model = small()
+    ew.refine.change_basis(model, ew.Chebyshev(2))
+    count = count_parameters(model)
+    assert repr(model) == f"GroupRationalKAN(4, 6, 4, Chebyshev(2), Chebyshev(2), {count} parameters)"
+    with pytest.raises(EdgewiseError, match=r"other bases: Chebyshev\(2\)"):
+        ew.save_model(model, tmp_path / "model.npz")
+
+
 def test_a_few_steps_of_training():
     x = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     result = ew.fit(small(), (x, np.sin(x)), optimizer="adam:1e-2", steps=100)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 import pickle
 
 import cloudpickle
@@ -21,7 +22,8 @@ from edgewise.models import DeepONet
 from edgewise.nn import RESIDUALS, Grid, KANConv1D, KANLayer
 from edgewise.nn import contract as contract_package
 from edgewise.nn.residuals import residual_name, resolve_residual
-from model_checks import dots
+from edgewise.nn.symbolic import with_edges
+from model_checks import check_saved, dots, randomized
 
 contract_module = inspect.getmodule(contract_package.contract)
 FORMS = {
@@ -493,6 +495,16 @@ def test_a_checkpoint_keeps_the_grid(tmp_path):
     other = nnx.merge(graphdef, state)
     assert_same_state(layer, other)
     np.testing.assert_array_equal(other(x), layer(x))
+
+
+@pytest.mark.parametrize("options", [{}, {"residual": None, "bias": False, "edge_scale": True, "dtype": jnp.bfloat16}])
+def test_a_layer_is_saved(options, tmp_path):
+    """Pruned edges and edges that are formulas included."""
+    layer, x = KANLayer(3, 2, BSpline(2, 4), init="lecun", rngs=nnx.Rngs(0), **options), inputs(5)
+    check_saved(randomized(layer), tmp_path / "model.npz", x)
+    with_edges(layer, {"mask": True, "symbolic": [(0, 1, "sin")]})
+    check_saved(randomized(layer), tmp_path / "model.npz", x)
+    assert json.loads(json.dumps(layer.config)) == layer.config
 
 
 def test_a_compiled_function_sees_a_grid_that_moved():

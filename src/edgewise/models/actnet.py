@@ -13,10 +13,11 @@ from jax import Array
 
 from edgewise.bases import Basis, Sine, from_config
 from edgewise.errors import EdgewiseError, check_count, check_keywords, check_positive
-from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
+from edgewise.models.options import LAYER_OPTIONS, shared_basis
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.draws import draw_units, next_key
 from edgewise.nn.inputs import checked_input
+from edgewise.nn.options import layer_config
 from edgewise.nn.residuals import residual_name
 
 __all__ = ["ActLayer", "ActNet"]
@@ -47,6 +48,11 @@ class ActLayer(KANLayer):
         self.coef = nnx.Param(jnp.asarray(beta, self.param_dtype))
         factors = draw_units(key, 2, (n_in, n_out), "normal") / n_in**0.5
         self.edge_scale = nnx.Param(jnp.asarray(factors, self.param_dtype))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """As of a ``KANLayer``; there is always an ``edge_scale``."""
+        return {name: value for name, value in super().config.items() if name != "edge_scale"}
 
     def __repr__(self) -> str:
         return super().__repr__().replace("KANLayer", "ActLayer", 1)

@@ -12,9 +12,10 @@ from jax import Array
 from edgewise.bases import Basis, from_config
 from edgewise.errors import EdgewiseError, ShapeError, check_count, check_keywords
 from edgewise.models.kan import KAN
-from edgewise.models.options import LAYER_OPTIONS
+from edgewise.models.options import LAYER_OPTIONS, shared_basis
 from edgewise.nn import KANConv1D, KANConv2D, count_parameters
 from edgewise.nn.inputs import real_array
+from edgewise.nn.options import layer_config
 
 __all__ = ["ConvKAN"]
 
@@ -86,16 +87,21 @@ class ConvKAN(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the architecture from, ready for JSON."""
-        first, head = self.convolutions[0], self.head.config
+        first, basis = self.convolutions[0], shared_basis(convolution.layer for convolution in self.convolutions)
         sizes = {"shape": list(self.shape), "features": [layer.out_features for layer in self.convolutions]}
-        sizes |= {"n_out": head.pop("widths")[-1], "basis": head.pop("basis")[0]}
+        sizes |= {"n_out": self.head.widths[-1], "basis": basis.config}
         places = {"kernel_size": list(first.kernel_size), "padding": first.padding}
-        return sizes | places | {"strides": [layer.strides[0] for layer in self.convolutions]} | head
+        places |= {"strides": [layer.strides[0] for layer in self.convolutions]}
+        return sizes | places | layer_config(first.layer) | {"head": self.head.config}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> ConvKAN:
         """A model of the architecture that ``config`` described, freshly drawn."""
-        return cls(**{**config, "basis": from_config(config["basis"])}, rngs=rngs)
+        options = {**config, "basis": from_config(config["basis"])}
+        head = options.pop("head")
+        model = cls(**options, rngs=rngs)
+        model.head = KAN.from_config(head, rngs=rngs)  # what has become of it: other bases, edges that are formulas
+        return model
 
     def __repr__(self) -> str:
         features = [layer.out_features for layer in self.convolutions]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from edgewise.bases import Basis, from_config
+from edgewise.bases import Basis
 from edgewise.errors import ShapeError
 from edgewise.models.kan import KAN
 from edgewise.nn import count_parameters
@@ -44,8 +44,8 @@ class DeepONet(nnx.Module):
 
     def __init__(
         self,
-        branch: Sequence[int],
-        trunk: Sequence[int],
+        branch: Sequence[Any],
+        trunk: Sequence[Any],
         basis: Basis | Sequence[Basis] | None = None,
         *,
         trunk_basis: Basis | Sequence[Basis] | None = None,
@@ -99,16 +99,16 @@ class DeepONet(nnx.Module):
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the architecture from, ready for JSON."""
-        branch, trunk = self.branch.config, self.trunk.config
-        parts = {"branch": branch.pop("widths"), "trunk": trunk["widths"]}
-        parts |= {"basis": branch.pop("basis"), "trunk_basis": trunk["basis"]}
-        return parts | branch
+        return {"branch": self.branch.config, "trunk": self.trunk.config}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> DeepONet:
         """A model of the architecture that ``config`` described, freshly drawn."""
-        bases = {name: [from_config(basis) for basis in config[name]] for name in ("basis", "trunk_basis")}
-        return cls(**{**config, **bases}, rngs=rngs)
+        branch, trunk = (KAN.from_config(config[name], rngs=rngs) for name in ("branch", "trunk"))
+        dtype = branch.layers[-1].param_dtype
+        model = cls(branch.widths, trunk.widths, param_dtype=dtype, rngs=nnx.Rngs(0))
+        model.branch, model.trunk = branch, trunk
+        return model
 
     def __repr__(self) -> str:
         return f"DeepONet(branch={self.branch}, trunk={self.trunk}, {count_parameters(self):,} parameters)"

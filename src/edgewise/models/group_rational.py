@@ -84,6 +84,12 @@ class GroupRationalKAN(KAN):
     @property
     def config(self) -> dict[str, Any]:
         """What :meth:`from_config` rebuilds the architecture from, ready for JSON."""
+        if not self._is_rational:
+            raise EdgewiseError(
+                f"this GroupRationalKAN has other bases: {', '.join(map(str, self._bases))}.",
+                "its configuration says the degrees of rational functions and their groups.",
+                "save the state: Checkpoint(path).save(nnx.state(model), {}).",
+            )
         options = {name: value for name, value in super().config.items() if name not in ("widths", "basis")}
         sizes = dict(zip(("n_in", "n_hidden", "n_out"), self.widths, strict=True))
         first, second = self._bases
@@ -99,9 +105,13 @@ class GroupRationalKAN(KAN):
     def _bases(self) -> list[Any]:
         return [layer.basis for layer in self.layers]
 
+    @property
+    def _is_rational(self) -> bool:
+        return all(isinstance(basis, GroupRational) for basis in self._bases)
+
     def __repr__(self) -> str:
-        first, _ = self._bases
-        sizes = f"{', '.join(map(str, self.widths))}, groups={first.groups}"
+        kind = f"groups={self._bases[0].groups}" if self._is_rational else ", ".join(map(str, self._bases))
+        sizes = f"{', '.join(map(str, self.widths))}, {kind}"
         return f"GroupRationalKAN({sizes}, {count_parameters(self):,} parameters)"
 
     __str__ = __repr__

@@ -12,9 +12,10 @@ from jax import Array
 
 from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import EdgewiseError, ShapeError, check_keywords
-from edgewise.models.options import LAYER_OPTIONS, layer_config
+from edgewise.models.options import LAYER_OPTIONS
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.inputs import checked_input
+from edgewise.nn.options import layer_config
 from edgewise.nn.products import Nodes, multiply, nodes_of, spelled
 from edgewise.nn.residuals import residual_name
 from edgewise.nn.symbolic import edge_config, with_edges

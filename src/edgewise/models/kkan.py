@@ -12,11 +12,12 @@ from jax import Array
 from edgewise.bases import Basis, Chebyshev, Sine, from_config
 from edgewise.errors import EdgewiseError, check_count, check_keywords
 from edgewise.models.inner_networks import GatedBlock, InnerBlock, Shape
-from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
+from edgewise.models.options import LAYER_OPTIONS, shared_basis
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.factorized import Weighted
 from edgewise.nn.functions import named
 from edgewise.nn.inputs import checked_input
+from edgewise.nn.options import layer_config
 from edgewise.nn.residuals import Residual
 
 __all__ = ["KKAN"]

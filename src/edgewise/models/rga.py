@@ -12,10 +12,11 @@ from jax import Array
 from edgewise._compilation import compiled_for_few_runs
 from edgewise.bases import Basis, Chebyshev, Sine, from_config
 from edgewise.errors import EdgewiseError, check_count, check_keywords
-from edgewise.models.options import LAYER_OPTIONS, layer_config, shared_basis
+from edgewise.models.options import LAYER_OPTIONS, shared_basis
 from edgewise.nn import KANLayer, count_parameters
 from edgewise.nn.inputs import checked_input
 from edgewise.nn.least_squares import fit_layer
+from edgewise.nn.options import layer_config
 
 __all__ = ["RGAKAN", "RGABlock"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -13,12 +13,13 @@ from flax import nnx
 from flax.nnx.nn import dtypes
 from jax import Array
 
-from edgewise.bases import Basis, BSpline
+from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import ShapeError, check_choice, check_count, check_keywords
 from edgewise.init import Custom, Initializer, Scales, Stats, resolve
 from edgewise.nn.convolve import bordered, convolve, patches, per_axis
 from edgewise.nn.inputs import checked_input, real_array
 from edgewise.nn.layer import KANLayer, count_parameters
+from edgewise.nn.options import layer_config
 from edgewise.nn.residuals import residual_name
 from edgewise.nn.variables import Grid
 from edgewise.nn.watching import called
@@ -107,6 +108,19 @@ class _KANConv(nnx.Module):
     def size_after(self, size: Sequence[int]) -> tuple[int, ...]:
         """Numbers of patches along each axis of an image of that size; raises ``ShapeError`` where there is none."""
         return patches(size, self.kernel_size, self.strides, self.padding)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What :meth:`from_config` rebuilds the convolution from, ready for JSON; the parameters are in the state."""
+        own = {"in_features": self.in_features, "out_features": self.out_features}
+        own |= {"kernel_size": list(self.kernel_size), "basis": self.layer.basis.config}
+        own |= {"strides": list(self.strides), "padding": self.padding}
+        return own | layer_config(self.layer)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> _KANConv:
+        """A convolution as ``config`` described it, freshly drawn."""
+        return cls(**{**config, "basis": from_config(config["basis"])}, rngs=rngs)
 
     def _promoted(self, x: Any) -> tuple[Any, ...]:
         x, layer = real_array(x), self.layer

@@ -13,14 +13,15 @@ from flax import nnx
 from flax.nnx.nn import dtypes
 from jax import Array
 
-from edgewise.bases import Basis, BSpline
+from edgewise.bases import Basis, BSpline, from_config
 from edgewise.errors import EdgewiseError, check_count, checked_keywords
 from edgewise.init import Gain, Initializer, Moments, Scales, Stats, gains_of, input_law, resolve
 from edgewise.nn.contract import contract
 from edgewise.nn.draws import draw_units, next_key
 from edgewise.nn.inputs import checked_input
+from edgewise.nn.options import layer_config
 from edgewise.nn.residuals import PicklesResidual, Residual, residual_name, resolve_residual
-from edgewise.nn.symbolic import SymbolicEdges
+from edgewise.nn.symbolic import SymbolicEdges, edge_config, with_edges
 from edgewise.nn.variables import Grid, Mask
 from edgewise.nn.watching import called
 
@@ -160,6 +161,21 @@ class KANLayer(PicklesResidual):
             default_basis=self.basis.default_std(self.n_in, modes),
             moments=moments,
         )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What :meth:`from_config` rebuilds the layer from, ready for JSON; the parameters are in the state."""
+        own = {"n_in": self.n_in, "n_out": self.n_out, "basis": self.basis.config}
+        return own | layer_config(self) | ({"edges": edges} if (edges := edge_config(self)) else {})
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], *, rngs: nnx.Rngs) -> KANLayer:
+        """A layer as ``config`` described it, freshly drawn."""
+        options = {**config, "basis": from_config(config["basis"])}
+        edges = options.pop("edges", {})
+        layer = cls(**options, rngs=rngs)
+        with_edges(layer, edges)
+        return layer
 
     def __repr__(self) -> str:
         count = f"{count_parameters(self):,} parameters"
