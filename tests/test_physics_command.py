@@ -6,12 +6,13 @@ import csv
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgewise import cli
+from edgewise import Chebyshev, cli
 from edgewise.cli import pde_runs
 from edgewise.cli.pde_list import catalogue
 from edgewise.errors import EdgewiseError, ShapeError
@@ -23,6 +24,7 @@ from edgewise.physics import (
     Interval,
     Periodic,
     Problem,
+    Recipe,
     Reference,
     Solution,
     TimeSpace,
@@ -139,6 +141,46 @@ def test_ctrl_c_between_seeds_keeps_what_is_done_and_what_is_done_is_not_done_ag
     assert "interrupted after 2 of 3 seeds" in out
     runs = json.loads(Path("copy", "results.json").read_text())["runs"]
     assert [run["relative_l2"] for run in runs] == pytest.approx([s.error() for s in solutions], rel=1e-12)
+
+
+@pytest.fixture
+def windows(monkeypatch):
+    """``diffusion`` in two windows of time, by a small network."""
+    recipe = Recipe((Chebyshev(4, squash=None),) * 2, rank=2, options={"windows": 2})
+    monkeypatch.setattr(pde_runs, "recipe_of", lambda problem: recipe)
+
+
+def test_windows_that_are_done_are_not_done_again(windows, capsys):
+    assert cli.main([*TINY[:-1], "1", "--out", "run"]) == 0
+    assert "loss" in capsys.readouterr().err
+    before = json.loads(Path("run", "results.json").read_text())
+    assert sorted(path.name for path in Path("run").glob("checkpoint*")) == ["checkpoint-0-1.npz", "checkpoint-0-2.npz"]
+    assert cli.main(["pde", "--resume", "--out", "run"]) == 0
+    assert "loss" not in capsys.readouterr().err
+    after = json.loads(Path("run", "results.json").read_text())
+    assert after["relative_l2"] == before["relative_l2"]
+
+
+def test_ctrl_c_in_a_window_keeps_the_table_and_shows_what_is_known(windows, monkeypatch, capsys):
+    solve = pde_runs._solution
+
+    def interrupted(problem, settings, seed, *rest):
+        solution = solve(problem, settings, seed, *rest)
+        if seed == 0:
+            return solution
+        first = solution.windows[0]
+        result = replace(first.result, reason="interrupted")
+        return replace(solution, windows=(replace(first, result=result),))
+
+    monkeypatch.setattr(pde_runs, "_solution", interrupted)
+    assert cli.main([*TINY, "--out", "run"]) == 130
+    assert "interrupted after 1 of 2 seeds" in capsys.readouterr().out
+    whole, half = json.loads(Path("run", "results.json").read_text())["runs"]
+    assert whole["relative_l2"] > 0
+    assert (half["relative_l2"], half["stop"]) == (None, "interrupted")
+    assert sorted(path.name for path in Path("run").glob("solution*")) == ["solution_0.npz"]
+    assert cli.main([*TINY, "--seed", "1", "--out", "half"]) == 130
+    assert "Training was interrupted before there was an error to tell." in Path("half", "report.html").read_text()
 
 
 def test_ctrl_c_before_anything(monkeypatch, capsys):

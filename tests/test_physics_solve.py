@@ -159,6 +159,8 @@ def test_what_a_solution_does_not_know(solved):
     half = replace(solved, windows=(replace(solved.windows[0], stretch=(0.0, 0.5)),))
     with pytest.raises(DataError, match=r"up to t = 0\.5: training was interrupted"):
         half([[0.6, 0.5]])
+    assert half.known([[0.5, 0.5], [0.6, 0.5], [0.5, 1.5]]).tolist() == [True, False, False]
+    assert (solved.complete, half.complete) == (True, False)
 
 
 def test_the_callers_model_is_trained_in_its_own_precision(solved):

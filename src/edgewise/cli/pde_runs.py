@@ -174,12 +174,11 @@ def _begin(settings: Mapping[str, Any], folder: Path, resume: bool) -> None:
 
 
 def _solution(problem: Problem, settings: Mapping[str, Any], seed: int, folder: Path, show: bool) -> Solution:
-    checkpoint = folder / f"checkpoint-{seed}.npz"
     common = {
         "optimizer": settings["optimizer"],
         "weighting": tuple(settings["weighting"]),
-        "checkpoint": checkpoint,
-        "resume": checkpoint.exists(),
+        "checkpoint": folder / f"checkpoint-{seed}.npz",
+        "resume": True,  # windows of time have files of their own; of what is not resumed none are left
         "progress": show,
     }
     if settings["model"] == "separable":
@@ -204,7 +203,7 @@ def _network(name: str, problem: Problem, seed: int) -> nnx.Module | None:
 
 def _keep(finished: Finished, solution: Solution, seed: int) -> None:
     """Write u on the grid of the reference, beside it."""
-    if solution.problem.reference is None:
+    if solution.problem.reference is None or not solution.complete:
         return
     reference, buffer = solution.reference, BytesIO()
     points = reference.points

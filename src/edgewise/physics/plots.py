@@ -83,7 +83,7 @@ def figure_svg(figure: Figure) -> str:
 
 @dataclass(frozen=True)
 class _View:
-    """Values over the coordinates that are drawn: ``[n_0, m]`` or ``[n_0, n_1, m]``, NaN outside the domain."""
+    """Values over the coordinates that are drawn: ``[n_0, m]`` or ``[n_0, n_1, m]``, NaN where u is not known."""
 
     names: tuple[str, ...]
     axes: tuple[np.ndarray, ...]
@@ -112,13 +112,13 @@ def _view(solution: Solution, reference: Reference | None) -> _View:
     drawn = [i for i, axis in enumerate(axes) if len(axis) > 1][-2:]
     if not drawn:
         raise ShapeError("the reference has one point.", "a picture is of more.", "pass one with longer axes.")
-    at = {
-        i: len(axis) - 1 if problem.time and not i else len(axis) // 2 for i, axis in enumerate(axes) if i not in drawn
-    }
+    at = {i: len(axis) // 2 for i, axis in enumerate(axes) if i not in drawn}
+    if problem.time and 0 in at:
+        at[0] = max(np.searchsorted(axes[0], solution.windows[-1].stretch[1], side="right").item() - 1, 0)
     grid = [axis[[at[i]]] if i in at else axis for i, axis in enumerate(axes)]
     points = np.stack([part.ravel() for part in np.meshgrid(*grid, indexing="ij")], axis=1)
     shape = [len(axes[i]) for i in drawn]
-    inside = domain.contains(points)
+    inside = solution.known(points)
 
     def on_grid(values: np.ndarray) -> np.ndarray:
         whole = np.full((len(points), values.shape[1]), np.nan)

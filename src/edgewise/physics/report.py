@@ -93,9 +93,10 @@ def write_report(
 def summary_rows(solutions: Sequence[Solution], seeds: Sequence[int] | None = None) -> list[dict[str, Any]]:
     """What each solution reached and cost.
 
-    Returns, for each, ``seed``, ``relative_l2`` (None without a reference), ``parameters`` (how many were trained),
-    ``steps``, ``seconds``, ``stop`` (why training ended) and ``unknown``: for each unknown parameter its ``value``, the
-    ends ``low`` and ``high`` of its 95 % interval, None where no data tell it, and its ``truth``, None where unknown.
+    Returns, for each, ``seed``, ``relative_l2`` (None without a reference, and where training was interrupted in a
+    window of time before the last), ``parameters`` (how many were trained), ``steps``, ``seconds``, ``stop`` (why
+    training ended) and ``unknown``: for each unknown parameter its ``value``, the ends ``low`` and ``high`` of its 95 %
+    interval, None where no data tell it, and its ``truth``, None where unknown.
 
     Raises:
         ShapeError: for another number of seeds.
@@ -114,7 +115,7 @@ def _row(solution: Solution, seed: int) -> dict[str, Any]:
         unknown[name] = {"value": estimate.value, "low": low, "high": high, "truth": truth}
     return {
         "seed": seed,
-        "relative_l2": None if solution.problem.reference is None else solution.error(),
+        "relative_l2": solution.error() if solution.problem.reference is not None and solution.complete else None,
         "parameters": solution.n_parameters,
         "steps": solution.steps,
         "seconds": solution.seconds,
@@ -133,6 +134,8 @@ def median_run(rows: Sequence[Mapping[str, Any]]) -> int:
 def headline(rows: Sequence[Mapping[str, Any]]) -> str:
     """The relative L2 error of all runs in one line: median, and spread."""
     errors = [row["relative_l2"] for row in rows if row["relative_l2"] is not None]
+    if not errors and any(row["stop"] == "interrupted" for row in rows):
+        return "Training was interrupted before there was an error to tell."
     if not errors:
         return "There is no reference solution to compare with."
     if len(errors) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,15 @@ class Solution:
                 f"reference={reference!r} is no Reference.", do="pass Reference(axes, values, names), or leave it out."
             )
         return reference.relative_l2(self(reference.points))
+
+    def known(self, x: Any) -> np.ndarray:
+        """Whether u is known at points ``[n, d]``: in the domain, up to where training was interrupted."""
+        return self.problem.domain.contains(x) & (np.asarray(x)[:, 0] <= self._until)
+
+    @property
+    def complete(self) -> bool:
+        """Whether u is known in the whole domain: training was not interrupted in a window before the last."""
+        return self._until == inf
 
     @property
     def reference(self) -> Reference:
@@ -147,13 +157,19 @@ class Solution:
     def _checked(self, x: Any) -> np.ndarray:
         self.problem.domain.check_inside(x, "the solution is not known there.", "leave them out.")
         x = np.asarray(x, np.float64)
-        end = self.windows[-1].stretch[1]
-        if self.problem.time is not None and end < self.problem.time[1] and (x[:, 0] > end).any():
+        if (x[:, 0] > self._until).any():
+            first = self.problem.domain.names[0]
             raise DataError(
-                f"the solution is known up to {self.problem.domain.names[0]} = {end:g}: training was interrupted.",
+                f"the solution is known up to {first} = {self._until:g}: training was interrupted.",
                 do="leave later points out, or go on: solve(..., checkpoint=..., resume=True).",
             )
         return x
+
+    @property
+    def _until(self) -> float:
+        """The last moment that was trained for; infinite where all of them were."""
+        end = self.windows[-1].stretch[1]
+        return inf if self.problem.time is None or end >= self.problem.time[1] else end
 
     def _map(self, function: Any, x: np.ndarray, width: int | None) -> np.ndarray:
         """``function`` of the window that each point lies in, in blocks of rows."""
