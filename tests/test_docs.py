@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+NAME = re.compile(r"\bew\.([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
 # Runs are shortened in length, never in kind.
 SHORTER = (
     (r"range\(\d{3,}\)", "range(5)"),
@@ -76,6 +77,20 @@ def test_every_scheme_and_family_is_documented():
     mathematics = (ROOT / "docs" / "mathematics.md").read_text(encoding="utf-8")
     families = [family.__name__ for family in ew.bases.FAMILIES.values()]
     assert not [family for family in families if f"`{family}(" not in mathematics]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_is_named_after_the_package_exists(page: Path):
+    import edgewise as ew
+
+    missing = []
+    for path in NAME.findall(page.read_text(encoding="utf-8")):
+        found: object = ew
+        for part in path.split("."):
+            found = getattr(found, part, None)
+        if found is None:
+            missing.append(f"ew.{path}")
+    assert not missing
 
 
 def test_every_page_is_in_the_table_of_contents():

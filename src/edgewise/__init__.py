@@ -113,8 +113,9 @@ _HOMES = {
     "load_model": "training",
     "save_model": "training",
 }
+# without "estimators" in __all__: import * then needs no extra
 _ROOMS = (
-    "bases", "compat", "datasets", "init", "interpret", "models", "nn", "physics", "refine", "study", "testing",
+    "bases", "compat", "datasets", "estimators", "init", "interpret", "models", "nn", "physics", "refine", "study", "testing",
     "training",
 )  # fmt: skip
 
