@@ -256,6 +256,7 @@ def test_equal_calls_give_the_same_problem():
     assert resolve_problem("burgers") is burgers()
     assert resolve_problem("advection", c=30.0) is advection(c=30.0)
     assert resolve_problem("lorenz", start=[1.0, 2.0, 3.0]) is resolve_problem("lorenz", start=(1.0, 2.0, 3.0))
+    assert resolve_problem("lorenz", start=np.arange(1.0, 4.0)) is resolve_problem("lorenz", start=(1.0, 2.0, 3.0))
     assert resolve_problem(burgers()) is burgers()
     found = resolve_problem("poisson").reference
     assert found is not None

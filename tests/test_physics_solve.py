@@ -602,6 +602,12 @@ def test_windows_that_cannot_be():
             solve(problem, Power(2, 2), steps=1, windows=2)
 
 
+def test_a_weighting_by_time_where_there_is_none():
+    plane = Problem(Disk(), lambda u, x: laplacian(u, x), [Dirichlet(value=0.0)])
+    with pytest.raises(EdgewiseError, match=r"Causal\(.*needs time, and Disk.* has none"):
+        solve(plane, Power(2, 2), steps=1, weighting="causal")
+
+
 def test_points_of_data_are_their_own():
     with pytest.raises(EdgewiseError, match="points of their own"):
         solve(inverse(), Power(2, 2), steps=1, points={"data": 5})

@@ -115,8 +115,8 @@ _HOMES = {
 }
 # without "estimators" in __all__: import * then needs no extra
 _ROOMS = (
-    "bases", "compat", "datasets", "estimators", "init", "interpret", "models", "nn", "physics", "refine", "study", "testing",
-    "training",
+    "bases", "compat", "datasets", "estimators", "init", "interpret", "models", "nn", "physics", "refine", "study",
+    "testing", "training",
 )  # fmt: skip
 
 

@@ -12,6 +12,8 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from edgewise.errors import DataError, check_choice, check_keywords
 from edgewise.physics.problem import Problem
 from edgewise.physics.problems.advection import advection
@@ -70,7 +72,7 @@ PROBLEMS: Mapping[str, Callable[..., Problem]] = MappingProxyType(
 def resolve_problem(name: Any, **constants: Any) -> Problem:
     """The built-in problem called ``name``, with ``constants`` in place of the usual ones; a problem is itself.
 
-    Lists are taken as tuples.
+    Lists and arrays are taken as tuples.
 
     Raises:
         UnknownNameError: for a name, or a constant, that there is not.
@@ -86,4 +88,5 @@ def resolve_problem(name: Any, **constants: Any) -> Problem:
     check_choice("problem", name, PROBLEMS)
     builder = PROBLEMS[name]
     check_keywords(f"the problem {name!r}", constants, signature(builder).parameters)
-    return builder(**{key: tuple(value) if isinstance(value, list) else value for key, value in constants.items()})
+    listed = list, np.ndarray
+    return builder(**{key: tuple(value) if isinstance(value, listed) else value for key, value in constants.items()})

@@ -46,7 +46,7 @@ def burgers(t: Any, x: Any, *, viscosity: Any = 0.01 / pi) -> Reference:
         ``accuracy`` is the difference to a quadrature of half the nodes at each call, 1e-15 at least.
 
     Raises:
-        EdgewiseError: where 800 nodes do not resolve the viscosity (below about 2e-4).
+        EdgewiseError: where 800 nodes do not resolve the viscosity (below about 2e-4, above about 5).
     """
     t, x = checked_times(t), checked_axis("x", x)
     check_positive("viscosity", viscosity)
@@ -59,7 +59,7 @@ def burgers(t: Any, x: Any, *, viscosity: Any = 0.01 / pi) -> Reference:
     if accuracy > USELESS:
         raise EdgewiseError(
             f"the quadrature does not resolve viscosity={viscosity:g}: 400 and 800 nodes differ by {accuracy:.1g}.",
-            "the integrand of Cole-Hopf has peaks of exp(1 / (pi viscosity)).",
-            "a viscosity above 3e-4, or earlier times.",
+            "the integrand of Cole-Hopf has peaks of exp(1 / (pi viscosity)), and waves of 1 / sqrt(viscosity t).",
+            "take a viscosity between 3e-4 and 5, or earlier times.",
         )
     return Reference((t, x), values[..., None], ("t", "x"), max(accuracy, 1e-15))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from jax import Array
@@ -36,6 +36,8 @@ class Causal(Weighting):
     tolerance: Any = 1.0
     chunks: int = 32
     every: int = 1
+
+    needs_time: ClassVar[bool] = True
 
     def __post_init__(self):
         self.check()
