@@ -240,6 +240,15 @@ def test_an_edge_becomes_a_formula_and_a_curve_again(trained):
     assert change() < 2e-3
 
 
+@pytest.mark.parametrize(("cubic", "why"), [(0.25, "constants that grow without end"), (0.0, "the edge is constant")])
+def test_a_form_without_a_best_fit_is_not_called_undefined(cubic, why):
+    """x^3 is the limit of sines of less and less curvature; on an edge that is constant nothing is to be fitted."""
+    line = ew.KAN([1, 1], ew.Chebyshev(3, squash=None), residual=None, bias=False, rngs=nnx.Rngs(0))
+    line.layers[0].coef[...] = cubic * np.array([0.0, 3.0, 0.0, 1.0], np.float32)[:, None, None]
+    with pytest.raises(EdgewiseError, match=rf"sin has no best fit to edge \(0, 0, 0\)(?s:.*){why}"):
+        fix(line, (0, 0, 0), "sin", X[:, :1])
+
+
 def test_what_cannot_be_fixed(trained):
     wrong = {
         r"log is not defined on the range of edge \(0, 0, 0\), -0.99": ("log", X, (1, 1, 0, 0)),

@@ -290,7 +290,12 @@ def _curve(model: KAN, edge: tuple[int, int, int], x: np.ndarray) -> Curve:
 
 def _fitted(form: Form, curve: Curve, edge: tuple[int, int, int]) -> tuple[Any, float]:
     if not (fits := fit_forms(curve, [form])):
-        raise _undefined(form, curve, edge, "no b and c bring it there")
+        constant = not np.ptp(curve.y)
+        raise EdgewiseError(
+            f"{form.name} has no best fit to edge {edge}, {curve.x[0]:.4g} to {curve.x[-1]:.4g}.",
+            "the edge is constant." if constant else "it comes near only with constants that grow without end.",
+            f"prune the edge, or take other forms: suggest(model, {edge}, data) shows them.",
+        )
     return fits[0].constants, fits[0].error
 
 
