@@ -118,6 +118,13 @@ def test_a_chain_is_its_modules_one_after_the_other():
     assert repr(Chain(embedding, model)) == f"Chain({embedding!r}, {model!r})"
 
 
+def test_a_chain_counts_the_columns_that_a_pruned_network_takes(tmp_path):
+    pruned = KAN.from_config({**small(2).config, "inputs": [True, False, True]}, rngs=nnx.Rngs(0))
+    check_saved(Chain(PeriodicEmbedding(2, {1: 2.0}), pruned), tmp_path / "model", inputs(2, 4))
+    with pytest.raises(EdgewiseError, match=r"KAN has 1 outputs, KAN 3 inputs"):
+        Chain(small(2), pruned)
+
+
 def test_a_condition_holds_exactly(tmp_path):
     model = Transformed(Chain(FourierFeatures(2, 4, rngs=nnx.Rngs(0)), small(4)), zero_at_the_ends)
     x = inputs(2, 4)

@@ -10,6 +10,7 @@ from flax import nnx
 from jax import Array
 
 from edgewise.errors import EdgewiseError
+from edgewise.models.kan import KAN
 from edgewise.models.naming import class_name, class_named
 from edgewise.nn import count_parameters
 from edgewise.nn.functions import named
@@ -36,7 +37,7 @@ class Chain(nnx.Module):
         if not modules or not all(isinstance(module, nnx.Module) for module in modules):
             raise EdgewiseError(f"Chain{modules!r} needs modules.", do="pass say Chain(embedding, model).")
         for before, after in pairwise(modules):
-            given, wanted = getattr(before, "n_out", None), getattr(after, "n_in", None) or _first_width(after)
+            given, wanted = _outputs(before), _inputs(after)
             if given and wanted and given != wanted:
                 raise EdgewiseError(
                     f"{type(before).__name__} has {given} outputs, {type(after).__name__} {wanted} inputs.",
@@ -106,9 +107,15 @@ class Transformed(nnx.Module):
     __str__ = __repr__
 
 
-def _first_width(module: nnx.Module) -> int | None:
-    widths = getattr(module, "widths", None)
-    return widths[0] if widths else None
+def _inputs(module: nnx.Module) -> int | None:
+    """Where it is known: of a KAN, columns that it does not look at included."""
+    return module.n_features if isinstance(module, KAN) else getattr(module, "n_in", None)
+
+
+def _outputs(module: nnx.Module) -> int | None:
+    """Where it is known."""
+    last = module.widths[-1] if isinstance(module, KAN) else getattr(module, "n_out", None)
+    return last if isinstance(last, int) else None
 
 
 def _described(module: Any) -> dict[str, Any]:
