@@ -114,7 +114,7 @@ def _view(solution: Solution, reference: Reference | None) -> _View:
         raise ShapeError("the reference has one point.", "a picture is of more.", "pass one with longer axes.")
     at = {i: len(axis) // 2 for i, axis in enumerate(axes) if i not in drawn}
     if problem.time and 0 in at:
-        at[0] = max(np.searchsorted(axes[0], solution.windows[-1].stretch[1], side="right").item() - 1, 0)
+        at[0] = max(np.searchsorted(axes[0], solution.until, side="right").item() - 1, 0)
     grid = [axis[[at[i]]] if i in at else axis for i, axis in enumerate(axes)]
     points = np.stack([part.ravel() for part in np.meshgrid(*grid, indexing="ij")], axis=1)
     shape = [len(axes[i]) for i in drawn]

@@ -74,12 +74,12 @@ class Solution:
 
     def known(self, x: Any) -> np.ndarray:
         """Whether u is known at points ``[n, d]``: in the domain, up to where training was interrupted."""
-        return self.problem.domain.contains(x) & (np.asarray(x)[:, 0] <= self._until)
+        return self.problem.domain.contains(x) & (np.asarray(x)[:, 0] <= self.until)
 
     @property
     def complete(self) -> bool:
         """Whether u is known in the whole domain: training was not interrupted in a window before the last."""
-        return self._until == inf
+        return self.until == inf
 
     @property
     def reference(self) -> Reference:
@@ -157,19 +157,21 @@ class Solution:
     def _checked(self, x: Any) -> np.ndarray:
         self.problem.domain.check_inside(x, "the solution is not known there.", "leave them out.")
         x = np.asarray(x, np.float64)
-        if (x[:, 0] > self._until).any():
+        if (x[:, 0] > self.until).any():
             first = self.problem.domain.names[0]
             raise DataError(
-                f"the solution is known up to {first} = {self._until:g}: training was interrupted.",
+                f"the solution is known up to {first} = {self.until:g}: training was interrupted.",
                 do="leave later points out, or go on: solve(..., checkpoint=..., resume=True).",
             )
         return x
 
     @property
-    def _until(self) -> float:
+    def until(self) -> float:
         """The last moment that was trained for; infinite where all of them were."""
+        if self.problem.time is None or not self.windows:
+            return inf
         end = self.windows[-1].stretch[1]
-        return inf if self.problem.time is None or end >= self.problem.time[1] else end
+        return end if end < self.problem.time[1] else inf
 
     def _map(self, function: Any, x: np.ndarray, width: int | None) -> np.ndarray:
         """``function`` of the window that each point lies in, in blocks of rows."""
