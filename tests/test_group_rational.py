@@ -112,6 +112,8 @@ def test_with_other_bases_it_is_described_and_not_saved(tmp_path):
     assert repr(model) == f"GroupRationalKAN(4, 6, 4, Chebyshev(2), Chebyshev(2), {count} parameters)"
     with pytest.raises(EdgewiseError, match=r"other bases: Chebyshev\(2\)"):
         ew.save_model(model, tmp_path / "model.npz")
+    x = inputs(8, features=4)
+    assert np.isfinite(ew.fit(model, (x, x), steps=1, progress=False).history.loss).all()  # needs no configuration
 
 
 def test_a_few_steps_of_training():

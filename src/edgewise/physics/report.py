@@ -18,6 +18,7 @@ from edgewise._pages import page_style
 from edgewise.errors import EdgewiseError, MissingExtraError, ShapeError, unwritable
 from edgewise.physics.problems import PROBLEMS
 from edgewise.physics.solution import Solution
+from edgewise.training.settings import described
 
 __all__ = ["REPORT", "headline", "median_run", "summary_rows", "table_columns", "unknown_columns", "write_report"]
 
@@ -188,7 +189,7 @@ def _page(
     figures = "".join(
         f"<h2>{escape(caption + of)}</h2>"
         + _wide(
-            f"<figure role='img' aria-label='{escape(_described(caption, problem))}'"
+            f"<figure role='img' aria-label='{escape(_in_words(caption, problem))}'"
             f"{' class=maps' * (caption == _MAPS)}>{svg}</figure>",
             caption,
         )
@@ -220,7 +221,7 @@ def _wide(content: str, label: str) -> str:
     return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(label)}">{content}</div>'
 
 
-def _described(caption: str, problem: Any) -> str:
+def _in_words(caption: str, problem: Any) -> str:
     """What a reader who does not see the picture is told."""
     if caption == _TRAINING:
         return f"{caption}: the loss over the steps, on a logarithmic axis"
@@ -261,7 +262,7 @@ def _facts_of(solution: Solution) -> dict[str, Any]:
     points = {name: f"{trial.of(name)['x'].shape[0]:,}" for name in loss.terms}
     facts: dict[str, Any] = {
         "domain": str(problem.domain),
-        "network": str(solution.model) if hasattr(solution.model, "config") else type(solution.model).__name__,
+        "network": described(solution.model),
         "built in": ", ".join(condition.name for condition in trial.ansatz.hard) or "nothing",
         "points": ", ".join(f"{name}: {count}" for name, count in points.items()),
     }

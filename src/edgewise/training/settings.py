@@ -21,7 +21,7 @@ _ENDS = 1000  # rows of a memory-mapped array that tell it from others
 
 def described(model: nnx.Module) -> str:
     """What tells architectures apart of which the parameters have equal shapes."""
-    return str(model) if hasattr(model, "config") else type(model).__name__
+    return str(model) if hasattr(type(model), "config") else type(model).__name__
 
 
 def without_addresses(thing: Any) -> str:
