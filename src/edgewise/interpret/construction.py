@@ -22,6 +22,7 @@ __all__ = ["from_sympy"]
 
 _ROWS = 64  # at which the network and the expression are compared
 _AGREE = 1e-7
+_ROOTS = 72  # a decimal exponent that is a multiple of 1/72 is a fraction
 
 
 def from_sympy(
@@ -261,11 +262,11 @@ def _in_features(sympy: Any, expressions: list[Any], known: dict[str, Any] | Non
 
 
 def _with_exact_powers(sympy: Any, expression: Any) -> Any:
-    """x**0.5 as x**(1/2), and so for all sixths."""
+    """x**0.5 as x**(1/2), and so for all fractions that square and cube roots make up."""
     powers = {}
     for power in expression.atoms(sympy.Pow):
-        if power.exp.is_Float and abs(6 * power.exp - round(6 * power.exp)) < 1e-12:
-            powers[power.exp] = sympy.Rational(round(6 * power.exp), 6)
+        if power.exp.is_Float and abs(_ROOTS * power.exp - round(_ROOTS * power.exp)) < 1e-12:
+            powers[power.exp] = sympy.Rational(round(_ROOTS * power.exp), _ROOTS)
     swap = lambda base, exponent: sympy.Pow(base, powers.get(exponent, exponent))
     return expression.replace(sympy.Pow, swap) if powers else expression
 

@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.bases import Basis
-from edgewise.errors import DataError
+from edgewise.errors import DataError, require
 from edgewise.models import KAN
 from edgewise.nn.symbolic import SymbolicEdges
 from edgewise.nn.variables import Mask
@@ -140,7 +140,8 @@ def _completed(parts: Mapping[Term, Any]) -> Sum | None:
         return None
     (line, q), (square, p) = by_form["x"], by_form["x^2"]
     _, _, b, c = square
-    shift = q / (2 * p * b)
+    sympy: Any = require("sympy", "symbolic")
+    shift = sympy.sympify(q) / (2 * p * b)  # of 1 and 1 that Python has, one half as SymPy has it
     if c != 0 or abs(_real(shift)) > 4:
         return None
     return Sum(-p * shift**2, {(line[0], "x^2", b, shift): p})
