@@ -162,11 +162,14 @@ def test_an_estimator_without_its_data_says_what_to_call(table, tmp_path):
     [
         ({"y": np.ones((400, 2))}, ShapeError, "one target"),
         ({"y": np.ones(400)}, DataError, "constant"),
+        ({"y": np.full(400, 1 / 3)}, DataError, "constant"),
         ({"X": np.full((400, 3), np.nan)}, DataError, "not finite"),
         ({"X": np.ones((5, 3)), "y": np.arange(5.0)}, DataError, "too few"),
         ({"widths": [2, 1]}, ShapeError, "do not fit 3 features"),
         ({"forms": ["sine"]}, EdgewiseError, "did you mean"),
         ({"features": ["a"]}, ShapeError, "3 features"),
+        ({"features": ["a", "b", "c", "a"]}, ShapeError, "3 features"),
+        ({"features": ["a", "b", "a"]}, EdgewiseError, "comes twice"),
     ],
 )
 def test_what_cannot_be_used_is_refused_before_anything_is_fitted(table, change, error, message):

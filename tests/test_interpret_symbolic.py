@@ -20,7 +20,7 @@ from edgewise.errors import DataError, EdgewiseError, ShapeError, UnknownNameErr
 from edgewise.estimators.scaling import Scaling
 from edgewise.interpret.expressions import expressions, simplest, symbols
 from edgewise.interpret.fitting import POINTS, Curve, FormFit, canonical, fit_forms, value_and_slope
-from edgewise.interpret.formulas import Candidate, Formula, formula
+from edgewise.interpret.formulas import Candidate, Formula, formula, tabled
 from edgewise.interpret.observing import observed, spread_rows
 from edgewise.interpret.search import Found, _best
 from edgewise.interpret.skeleton import Sampled, Skeleton, Term
@@ -146,6 +146,30 @@ def test_a_skeleton_is_its_network():
     np.testing.assert_allclose(skeleton(X), activity.outputs, atol=1e-5)
     np.testing.assert_allclose(skeleton.reaching(X)[1], activity.inputs[1], atol=1e-5)
     assert (skeleton.symbolic, skeleton.arities) == (False, [(3,), ()])
+
+
+def test_a_curve_that_one_number_reaches_is_part_of_the_bias():
+    model = ew.KAN([2, 2, 1], ew.BSpline(3, 5), rngs=nnx.Rngs(0))
+    for layer in model.layers:
+        layer.bias[...] = 0.1 + layer.bias[...]
+    x = X * [1, 0] + [0, 0.3]
+    skeleton = Skeleton.of(model, observed(model, x))
+    assert [(term.layer, term.i) for term in skeleton.terms] == [(0, 0), (0, 0), (1, 0), (1, 1)]
+    np.testing.assert_allclose(skeleton(x), observed(model, x).outputs, atol=1e-6)
+    found = auto_symbolic(model, x, forms=["x", "x^2", "sin"])
+    assert {i for i, _, _ in found.model.layers[0].symbolic.entries} == {0}
+    assert not any(np.asarray(layer.mask[...]).any() for layer in found.model.layers)
+    np.testing.assert_array_equal(observed(found.model, x).outputs, observed(found.model, x + [0, 1]).outputs)
+    spread = observed(model, x).outputs.std()
+    np.testing.assert_allclose(found.candidates[-1][1](x), observed(found.model, x).outputs, atol=1e-4 * spread)
+
+
+def test_a_constant_target_has_no_weight_beyond_its_size():
+    x = X.astype(float)
+    y = np.stack([x[:, 0], np.full(len(x), 1 / 3)], axis=1)
+    terms = [Term(0, 0, 0, FORMS["x"]), Term(0, 1, 1, FORMS["x"], np.array([1e-3, 1.0, 0.0]))]
+    skeleton = Skeleton(np.arange(2), [()], [np.array([0.0, 1 / 3])], terms)
+    np.testing.assert_allclose(skeleton.error(x, y), 1e-3 * np.sqrt(np.mean(x[:, 1] ** 2) / 2))
 
 
 def test_the_jacobian_by_differences():
@@ -363,6 +387,15 @@ def test_several_outputs_and_any_names(tmp_path):
     np.testing.assert_allclose(list(values), outputs[0], atol=1e-5)
     with pytest.raises(EdgewiseError, match="3 names for 2 outputs"):
         formula(model, X, outputs=["u", "v", "w"])
+
+
+@pytest.mark.parametrize("constant", [1 / 3, 1e11])
+def test_outputs_that_hardly_vary_are_printed(constant):
+    terms = [Term(0, 0, 0, FORMS["sin"]), Term(0, 1, 0, FORMS["x^2"]), Term(0, 1, 1, FORMS["x"], np.zeros(3))]
+    skeleton = Skeleton(np.arange(2), [()], [np.array([constant, constant])], terms)
+    x = X.astype(float)
+    found = tabled([skeleton], x, skeleton(x), ["a", "b"], ["y", "z"])
+    np.testing.assert_allclose(found.numpy()(x), skeleton(x), rtol=1e-15, atol=1e-14)
 
 
 def test_names_that_are_no_words_are_told_apart():

@@ -17,7 +17,7 @@ from edgewise.errors import DataError, ShapeError
 from edgewise.interpret.compaction import compacted
 from edgewise.interpret.elimination import Trained, eliminated, refined, trained
 from edgewise.interpret.formulas import Formula, scaled_skeleton, tabled
-from edgewise.interpret.observing import present
+from edgewise.interpret.observing import column_names, present
 from edgewise.interpret.skeleton import Skeleton
 from edgewise.interpret.symbolic import NoFormError, chosen_forms, symbolized, written
 from edgewise.models import KAN
@@ -264,13 +264,9 @@ def _checked(X: Any, y: Any, features: Sequence[str] | None) -> _Data:
     if len(x) < _FEWEST:
         raise DataError(f"{len(x)} rows are too few to find a formula.", do=f"pass at least {_FEWEST}.")
     x, y = x.astype(np.float64), y.astype(np.float64)
-    if not y.std() > 0:
+    if not np.ptp(y) > 0:
         raise DataError("y is constant.", "its formula is that number.")
-    if features is not None and len(set(features)) != x.shape[1]:
-        raise ShapeError(
-            f"{list(features)} do not name {x.shape[1]} features.", do="pass one name a column, each once."
-        )
-    names = [f"x{i + 1}" for i in range(x.shape[1])] if features is None else list(map(str, features))
+    names = list(column_names(x.shape[1], features))
     order = np.random.default_rng(0).permutation(len(x))
     held, seen = np.split(order, [len(x) // _HELD])
     seen = seen[:_ROWS]

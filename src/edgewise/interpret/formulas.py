@@ -21,6 +21,7 @@ from edgewise.interpret.symbolic import symbolized, targets_of
 __all__ = ["Candidate", "Formula", "formula", "joined", "output_names", "raw", "scaled_skeleton", "tabled"]
 
 _AGREES = 1e-6  # of the outputs' standard deviation: how far a printed formula may be from its network
+_ROUNDED = 1e-9  # of an output itself: what the order of additions changes is less than a millionth of it
 _DIGITS = 4
 _HELD = 5  # every so many-th row is held out
 _C_WORDS = """
@@ -279,7 +280,8 @@ def _candidate(skeleton: Skeleton, x: np.ndarray, features: Sequence[str], error
     """The formula of a skeleton; the shorter way to write it only where that is the same to rounding."""
     sympy: Any = require("sympy", "symbolic")
     reference = skeleton(x)
-    scale = np.maximum(reference.std(axis=0), 1e-300)
+    # a constant output, and a small one on a large constant, are the same to the rounding of float64
+    scale = np.maximum(np.maximum(reference.std(axis=0), _ROUNDED * abs(reference).max(axis=0)), 1e-300)
     for short in (True, False):
         found = tuple(expressions(skeleton, features, short=short))
         with np.errstate(all="ignore"):

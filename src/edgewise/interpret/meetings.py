@@ -124,7 +124,7 @@ def interactions(
     subject = subject_of(model, data, features)
     if len(subject.names) < 2:
         raise EdgewiseError("there is one feature.", "interactions are of pairs.", "pass data of two or more features.")
-    samples = check_count("samples", samples or (1024 if kind == "exchange" else 64), 2)
+    samples = check_count("samples", (1024 if kind == "exchange" else 64) if samples is None else samples, 2)
     random = np.random.default_rng(seed)
     measured = _exchanged if kind == "exchange" else _h
     parts, wholes = measured(subject, samples, random)

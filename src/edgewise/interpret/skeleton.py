@@ -25,6 +25,7 @@ __all__ = ["Named", "Sampled", "Skeleton", "Term", "cost"]
 
 _SAMPLES = 512  # points of a sampled curve
 _MARGIN = 0.05  # of the range of the data, on either side
+_CONSTANT = 1e-7  # relative range of a number: the rounding of float32
 _SLACK = 1e-9  # rounding that an argument may be outside its form's domain
 _FITTING = 0.2  # the same while constants are fitted
 _INSIDE = 1e-14  # of the domain, where arguments outside are taken to be
@@ -110,11 +111,16 @@ class Skeleton:
 
     @classmethod
     def of(cls, model: KAN, activity: Activity) -> Skeleton:
-        """Of a network: formulas as they are, other edges sampled on the range of what reaches them."""
+        """Of a network: formulas as they are, other edges sampled on the range of what reaches them.
+
+        Where one number reaches a curve, its value is part of the bias.
+        """
         biases, terms = [], []
         grids = [_places(reaching) for reaching in activity.inputs]
         curves = sampled(model, grids)
         for place, (layer, grid, values) in enumerate(zip(model.layers, grids, curves, strict=True)):
+            reaching = activity.inputs[place]
+            constant = (np.ptp(reaching, axis=0) <= _CONSTANT * abs(reaching).max(axis=0)) & (layer.bias is not None)
             bias = np.zeros(layer.n_out) if layer.bias is None else np.array(layer.bias[...], np.float64)
             entries = () if layer.symbolic is None else layer.symbolic.entries
             constants = {} if layer.symbolic is None else np.asarray(layer.symbolic.constants[...], np.float64)
@@ -124,7 +130,10 @@ class Skeleton:
                 bias[j] += d
             for i, j in np.argwhere(numeric(layer)):
                 curve = Sampled(CubicSpline(grid[:, i], values[:, i, j]))
-                terms.append(Term(place, int(i), int(j), curve))
+                if constant[i]:
+                    bias[j] += curve(reaching[:1, i])[0][0]
+                else:
+                    terms.append(Term(place, int(i), int(j), curve))
             biases.append(bias)
         terms.sort(key=lambda term: (term.layer, term.i, term.j))
         return cls(model.columns, arities_of(model), biases, terms)
@@ -267,8 +276,7 @@ class Skeleton:
 
 
 def _scale(y: np.ndarray) -> np.ndarray:
-    std = y.std(axis=0)
-    return np.where(std > 0, std, 1.0)
+    return np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)  # of equal numbers std may be their rounding
 
 
 def _places(reaching: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from flax import nnx
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError
+from edgewise.interpret.compaction import removed
 from edgewise.interpret.fitting import Curve, FormFit, fit_forms
 from edgewise.interpret.observing import (
     checked_kan,
@@ -260,7 +261,10 @@ def targets_of(model: KAN, data: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def written(skeleton: Skeleton, model: KAN) -> KAN:
-    """A copy of the model that the skeleton was taken from, with the skeleton's forms, constants and biases."""
+    """A copy of the model that the skeleton was taken from, with the skeleton's forms, constants and biases.
+
+    An edge that the skeleton has not is gone: it was a number, which is in the bias.
+    """
     twin = nnx.clone(model)
     for place, layer in enumerate(twin.layers):
         bias = skeleton.biases[place].copy()
@@ -274,6 +278,8 @@ def written(skeleton: Skeleton, model: KAN) -> KAN:
                 offset, bias[term.j] = bias[term.j], 0.0
             entries[term.i, term.j] = term.function.name, np.array([*term.constants, offset])
         _set_entries(layer, entries)
+        if (gone := numeric(layer)).any():
+            removed(layer, gone, np.zeros(gone.shape))
         if layer.bias is not None:
             layer.bias[...] = jnp.asarray(bias, layer.bias[...].dtype)
     return twin
