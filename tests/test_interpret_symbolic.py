@@ -398,6 +398,23 @@ def test_outputs_that_hardly_vary_are_printed(constant):
     np.testing.assert_allclose(found.numpy()(x), skeleton(x), rtol=1e-15, atol=1e-14)
 
 
+def test_constants_are_printed_with_the_digits_that_the_formula_needs():
+    years = np.random.default_rng(0).uniform(1990, 2020, (200, 1))
+    terms = [Term(0, 0, 0, FORMS["x^2"], np.array([0.512345, 1.0, -2003.712345]))]
+    skeleton = Skeleton(np.arange(1), [()], [np.array([0.0])], terms)
+    found = tabled([skeleton], years, skeleton(years), ["year"], ["y"])
+    year = symbols(["year"])[0]
+    (row,) = found.table()
+    for text in (row["formula"], str(found).split("y = ")[1]):
+        printed = sympy.lambdify(year, sympy.sympify(text, locals={"year": year}))(years)
+        assert abs(printed - skeleton(years)).max() < 5e-3 * skeleton(years).std()
+    assert row["formula"] == "0.512345*(year - 2003.71)**2"
+    assert found.latex() == "y = " + row["latex"] == r"y = 0.512345 \left(year - 2003.71\right)^{2}"
+    exact = sympy.lambdify(year, sympy.sympify(row["exact"], locals={"year": year}))(years)
+    np.testing.assert_allclose(exact, skeleton(years), rtol=1e-9)
+    assert found.latex(digits=4) == r"y = 0.5123 \left(year - 2004\right)^{2}"
+
+
 def test_names_that_are_no_words_are_told_apart():
     names = ["z-1", r"tax_% \ {a}", "ok_1"]
     z, tax, ok = symbols(names)

@@ -12,7 +12,7 @@ from edgewise.errors import require
 from edgewise.interpret.skeleton import Named, Skeleton
 from edgewise.nn.forms import Form
 
-__all__ = ["expressions", "latex_of", "simplest", "symbols", "text_of"]
+__all__ = ["expressions", "latex_of", "rounded", "simplest", "symbols", "text_of"]
 
 _PLAIN = r"[^\W\d]\w*"  # a name that is one word in a formula
 _TRIED = 60  # operations up to which longer rewritings are tried
@@ -61,6 +61,18 @@ def latex_of(expression: Any) -> str:
 def _latex_text(name: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return r"\text{" + re.sub(r"[\\~^{}$&#%_]", lambda found: special.get(found[0], "\\" + found[0]), name) + "}"
+
+
+def rounded(expression: Any, digits: int) -> Any:
+    """The expression with its floats to so many significant digits; whole floats become integers."""
+    sympy: Any = require("sympy", "symbolic")
+    changes = {}
+    for number in expression.atoms(sympy.Float):
+        short = float(f"{float(number):.{digits}g}")
+        changes[number] = (
+            sympy.Integer(int(short)) if short == int(short) and abs(short) < 1e6 else sympy.Float(short, digits)
+        )
+    return expression.xreplace(changes)
 
 
 def simplest(expression: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgewise.errors import DataError, EdgewiseError, ShapeError, check_count, require
-from edgewise.interpret.expressions import expressions, latex_of, symbols, text_of
+from edgewise.interpret.expressions import expressions, latex_of, rounded, symbols, text_of
 from edgewise.interpret.observing import checked_kan, data_of, feature_names, in_its_precision, observed
 from edgewise.interpret.search import criterion
 from edgewise.interpret.skeleton import Skeleton
@@ -22,7 +22,8 @@ __all__ = ["Candidate", "Formula", "formula", "joined", "output_names", "raw", "
 
 _AGREES = 1e-6  # of the outputs' standard deviation: how far a printed formula may be from its network
 _ROUNDED = 1e-9  # of an output itself: what the order of additions changes is less than a millionth of it
-_DIGITS = 4
+_DIGITS, _ALL_DIGITS = 4, 15
+_PRINTED = 1e-3  # root mean square that rounding may move a printed formula, of the outputs' standard deviation
 _HELD = 5  # every so many-th row is held out
 _C_WORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
@@ -40,12 +41,14 @@ class Candidate:
         complexity: number of nodes of the expression trees.
         error: root mean square error on held-out data, relative to the targets' standard deviation.
         check: largest difference between the formula and the network it was read from, relative to the same.
+        digits: of its constants in print: four, or more where the formula would be another one without them.
     """
 
     expressions: tuple[Any, ...]
     complexity: int
     error: float
     check: float
+    digits: int = _DIGITS
 
 
 @dataclass(frozen=True)
@@ -75,10 +78,11 @@ class Formula:
         found = list(self._row(row).expressions)
         return found[0] if len(found) == 1 else found
 
-    def latex(self, row: int | None = None, digits: int = _DIGITS) -> str:
-        """LaTeX of the equations, one a line, with constants of so many digits."""
+    def latex(self, row: int | None = None, digits: int | None = None) -> str:
+        """LaTeX of the equations, one a line, with constants of so many digits; None is as many as the row needs."""
         sympy: Any = require("sympy", "symbolic")
-        short = [rounded(expression, digits) for expression in self._row(row).expressions]
+        found = self._row(row)
+        short = [rounded(expression, digits or found.digits) for expression in found.expressions]
         return "\n".join(
             f"{latex_of(sympy.Symbol(name))} = {latex_of(expression)}"
             for name, expression in zip(self.outputs, short, strict=True)
@@ -112,11 +116,12 @@ class Formula:
         return "\n".join(["#include <math.h>", *_c_constants(lines), "", *lines, ""])
 
     def table(self) -> list[dict[str, Any]]:
-        """The rows as plain values, one dictionary for every candidate and output."""
+        """The rows as plain values, one dictionary for every candidate and output; "exact" has all digits."""
         return [
             {
                 "output": output, "complexity": row.complexity, "error": row.error, "picked": place == self.picked,
-                "formula": text_of(rounded(expression, _DIGITS)), "latex": latex_of(rounded(expression, _DIGITS)),
+                "formula": text_of(rounded(expression, row.digits)), "latex": latex_of(rounded(expression, row.digits)),
+                "exact": text_of(expression),
             }
             for place, row in enumerate(self.rows)
             for output, expression in zip(self.outputs, row.expressions, strict=True)
@@ -128,7 +133,7 @@ class Formula:
             for number, (output, expression) in enumerate(zip(self.outputs, row.expressions, strict=True)):
                 mark, size, error = ">" * (place == self.picked), str(row.complexity), f"{row.error:.1e}"
                 mark, size, error = (mark, size, error) if not number else ("", "", "")
-                rows.append((mark, size, error, f"{output} = {text_of(rounded(expression, _DIGITS))}"))
+                rows.append((mark, size, error, f"{output} = {text_of(rounded(expression, row.digits))}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -232,7 +237,8 @@ def joined(formulas: Sequence[Formula]) -> Formula:
 def _together(rows: Sequence[Candidate]) -> Candidate:
     expressions = tuple(expression for row in rows for expression in row.expressions)
     error = float(np.sqrt(np.mean([row.error**2 for row in rows])))
-    return Candidate(expressions, sum(row.complexity for row in rows), error, max(row.check for row in rows))
+    check, digits = max(row.check for row in rows), max(row.digits for row in rows)
+    return Candidate(expressions, sum(row.complexity for row in rows), error, check, digits)
 
 
 def raw(model: Any, network: Any, data: Any) -> tuple[np.ndarray, np.ndarray, Skeleton]:
@@ -289,7 +295,7 @@ def _candidate(skeleton: Skeleton, x: np.ndarray, features: Sequence[str], error
         check = float(np.max(np.abs(values - reference) / scale))
         if check <= _AGREES:
             size = sum(sum(1 for _ in sympy.preorder_traversal(expression)) for expression in found)
-            return Candidate(found, size, error, check)
+            return Candidate(found, size, error, check, _digits(found, x, features, values, error))
     raise EdgewiseError(
         f"the formula {found[0]} differs from its network by {check:.1e} of the output.",  # pyright: ignore
         "SymPy's form of an edge does not agree with its function.",
@@ -297,16 +303,16 @@ def _candidate(skeleton: Skeleton, x: np.ndarray, features: Sequence[str], error
     )
 
 
-def rounded(expression: Any, digits: int) -> Any:
-    """The expression with its floats to so many significant digits; whole floats become integers."""
-    sympy: Any = require("sympy", "symbolic")
-    changes = {}
-    for number in expression.atoms(sympy.Float):
-        short = float(f"{float(number):.{digits}g}")
-        changes[number] = (
-            sympy.Integer(int(short)) if short == int(short) and abs(short) < 1e6 else sympy.Float(short, digits)
-        )
-    return expression.xreplace(changes)
+def _digits(found: Sequence[Any], x: np.ndarray, features: Sequence[str], values: np.ndarray, error: float) -> int:
+    """The fewest digits of the constants with which the outputs at x stay ``values``, to what ``error`` leaves open."""
+    size = np.where(np.ptp(values, axis=0) > 0, values.std(axis=0), abs(values).max(axis=0))
+    moved = max(_PRINTED, error / 10) * size
+    for digits in range(_DIGITS, _ALL_DIGITS):
+        with np.errstate(all="ignore"):
+            printed = compiled([rounded(each, digits) for each in found], features, "numpy")(x).reshape(values.shape)
+            if (np.sqrt(np.mean((printed - values) ** 2, axis=0)) <= moved).all():
+                return digits
+    return _ALL_DIGITS
 
 
 def compiled(found: Sequence[Any], features: Sequence[str], kind: str) -> Callable[[Any], Any]:
