@@ -24,8 +24,8 @@ from edgewise.interpret.formulas import Candidate, Formula, formula, tabled
 from edgewise.interpret.observing import observed, spread_rows
 from edgewise.interpret.search import Found, _best
 from edgewise.interpret.skeleton import Sampled, Skeleton, Term
-from edgewise.interpret.snapping import settle, snap
-from edgewise.interpret.symbolic import auto_symbolic, fix, suggest, unfix
+from edgewise.interpret.snapping import settle, snap, straighten
+from edgewise.interpret.symbolic import auto_symbolic, fix, suggest, symbolized, unfix
 from edgewise.nn.forms import FORMS
 
 X = np.random.default_rng(0).uniform(-1, 1, (600, 2)).astype(np.float32)
@@ -218,6 +218,24 @@ def test_a_fit_does_not_end_where_the_network_is_undefined():
     error = skeleton.fit(x, np.sqrt(np.maximum(x, 0)))
     assert skeleton.defined(x)
     assert error == skeleton.error(x, np.sqrt(np.maximum(x, 0))) < 0.5
+
+
+def test_an_absolute_value_of_one_sign_is_none():
+    terms = [Term(0, 0, 0, FORMS["abs"], np.array([2.0, 1.0, shift])) for shift in (-1.5, 1.5, 0.5)]
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], terms)
+    x = X[:, :1].astype(float)
+    before = skeleton(x)
+    straighten(skeleton, x)
+    assert [term.function.name for term in skeleton.terms] == ["x", "x", "abs"]
+    np.testing.assert_array_equal(skeleton(x), before)
+
+
+def test_whole_numbers_bend_no_line():
+    x = np.repeat(np.arange(1.0, 8), 20)[:, None]
+    curve = Sampled(CubicSpline(np.linspace(1, 7.5, 50), 25 - 3 * abs(np.linspace(1, 7.5, 50) - 7.3)))
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], [Term(0, 0, 0, curve)])
+    best, _ = symbolized(skeleton, x, 3 * x, [FORMS["abs"]])
+    assert str(expressions(best, ["x"])[0]) == "3*x"
 
 
 def test_constants_with_a_name_are_found():

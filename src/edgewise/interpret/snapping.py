@@ -11,14 +11,26 @@ import numpy as np
 
 from edgewise.interpret.fitting import canonical
 from edgewise.interpret.skeleton import Named, Skeleton, Term
-from edgewise.nn.forms import Form
+from edgewise.nn.forms import FORMS, Form
 
-__all__ = ["settle", "snap"]
+__all__ = ["settle", "snap", "straighten"]
 
 _NEAR = 0.05  # how far a named number may lie from the fitted one, relative (absolute below 1)
 _ALLOWED = 6.0  # rise of the log likelihood ratio that a snapped constant may cost, as of a test at 1.4 %
 _EXACT = 1e-12  # how far rounding takes a constant from the 0 or 1 that it is by choice
 _ROUNDING = 1e-6  # relative error below which all are alike: what float32 makes of exact data
+
+
+def straighten(skeleton: Skeleton, x: np.ndarray) -> None:
+    """Write |h| as h, or as -h, where h has one sign at all of ``x`` ``[n, n_features]``, in place."""
+    reaching = skeleton.reaching(x)
+    for term in skeleton.terms:
+        if term.function is FORMS["abs"]:
+            a, b, c = term.constants
+            signs = np.unique(np.sign(b * reaching[term.layer][:, term.i] + c))
+            if len(signs) == 1 and signs[0]:
+                term.function = FORMS["x"]
+                term.constants[0] = signs[0] * a
 
 
 def settle(skeleton: Skeleton) -> None:

@@ -25,7 +25,7 @@ from edgewise.interpret.observing import (
 )
 from edgewise.interpret.search import Found, pareto, searched
 from edgewise.interpret.skeleton import Sampled, Skeleton
-from edgewise.interpret.snapping import settle, snap
+from edgewise.interpret.snapping import settle, snap, straighten
 from edgewise.models import KAN
 from edgewise.nn import KANLayer
 from edgewise.nn.forms import FORMS, Form, form_named
@@ -238,6 +238,7 @@ def symbolized(
             )
     finished = []
     for _, candidate in [*found.front(), (0.0, best)]:
+        straighten(candidate, x)
         settle(candidate)
         if snapped:
             snap(candidate, x, y)
