@@ -151,7 +151,7 @@ def partial_dependence(
 
 
 def _checked_quantiles(quantiles: Any) -> tuple[float, float]:
-    low, high = quantiles
+    low, high = quantiles if np.shape(quantiles) == (2,) else (1, 0)
     if not 0 <= low < high <= 1:
         raise EdgewiseError(f"quantiles={quantiles!r} are no two rising numbers from 0 to 1.", do="pass (0.05, 0.95).")
     return float(low), float(high)

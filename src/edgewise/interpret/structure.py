@@ -315,7 +315,7 @@ def _moved(x: np.ndarray, i: int, j: int, kind: str, random: np.random.Generator
 
 
 def _checked_groups(names: Sequence[str], groups: Any) -> list[list[int]]:
-    if isinstance(groups, str) or len(groups) < 2:
+    if isinstance(groups, str) or not hasattr(groups, "__len__") or len(groups) < 2:
         raise EdgewiseError(f"groups={groups!r} is one group.", do='pass two or more, say [["x1", "x2"], ["x3"]].')
     found = [columns_of(names, group) for group in groups]
     every = [column for group in found for column in group]
