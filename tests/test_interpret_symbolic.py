@@ -448,6 +448,13 @@ def test_names_that_are_no_words_are_told_apart():
         found.c(name="1 x")
 
 
+def test_a_column_called_pi_is_not_the_number():
+    pi, e = symbols(["pi", "E"])
+    found = Formula((Candidate((sympy.pi * pi + e,), 1, 0.0, 0.0),), 0, ("pi", "E"), ("y",))
+    assert found.table()[0]["formula"] == "E + pi*`pi`"
+    assert found.latex() == r"y = E + \pi \text{pi}"
+
+
 def test_formulas_of_other_columns_are_refused():
     a, b = symbols(["a", "b"])
     found = Formula((Candidate((a / b,), 1, 0.0, 0.0),), 0, ("a", "b"), ("y",))

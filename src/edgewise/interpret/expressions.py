@@ -45,17 +45,24 @@ def expressions(skeleton: Skeleton, features: Sequence[str], *, short: bool = Tr
 
 
 def text_of(expression: Any) -> str:
-    """The expression in a line; names that are no single word are `quoted`: "z-1" is not z less 1."""
+    """The expression in a line; names that are no single word are `quoted`: "z-1" is not z less 1, nor "pi" 3.14."""
     sympy: Any = require("sympy", "symbolic")
-    odd = [symbol for symbol in expression.free_symbols if not re.fullmatch(_PLAIN, symbol.name)]
-    return str(expression.xreplace({symbol: sympy.Symbol(f"`{symbol.name}`") for symbol in odd}))
+    return str(expression.xreplace({symbol: sympy.Symbol(f"`{symbol.name}`") for symbol in _odd(sympy, expression)}))
 
 
 def latex_of(expression: Any) -> str:
     """LaTeX of the expression; names that are no single word stand as text."""
     sympy: Any = require("sympy", "symbolic")
-    odd = [symbol for symbol in expression.free_symbols if not re.fullmatch(_PLAIN, symbol.name)]
-    return sympy.latex(expression, symbol_names={symbol: _latex_text(symbol.name) for symbol in odd})
+    names = {symbol: _latex_text(symbol.name) for symbol in _odd(sympy, expression)}
+    return sympy.latex(expression, symbol_names=names)
+
+
+def _odd(sympy: Any, expression: Any) -> list[Any]:
+    """Symbols whose names are no single word, or the names of numbers that the expression has."""
+    numbers = {str(number) for number in expression.atoms(sympy.NumberSymbol)}
+    return [
+        symbol for symbol in expression.free_symbols if symbol.name in numbers or not re.fullmatch(_PLAIN, symbol.name)
+    ]
 
 
 def _latex_text(name: str) -> str:
