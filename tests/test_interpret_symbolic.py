@@ -407,6 +407,18 @@ def test_several_outputs_and_any_names(tmp_path):
         formula(model, X, outputs=["u", "v", "w"])
 
 
+def test_rows_that_are_held_out_are_of_all_kinds():
+    """A grid of five levels, of which every fifth row is one."""
+    x = np.stack(np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 5), indexing="ij"), axis=-1).reshape(-1, 2)
+    y = x.sum(axis=1) + 0.5 * (x[:, 1] == -1)
+    model = ew.KAN([2, 1], ew.BSpline(1, 1), residual=None, rngs=nnx.Rngs(0))
+    fix(model, (0, 0, 0), "x", constants=(1, 1, 0, 0))
+    fix(model, (0, 1, 0), "x", constants=(1, 1, 0, 0))
+    found = formula(model, (x, y))
+    overall = np.sqrt(np.mean((found.numpy()(x) - y) ** 2)) / y.std()
+    np.testing.assert_allclose(found.error, overall, rtol=0.3)
+
+
 @pytest.mark.parametrize("constant", [1 / 3, 1e11])
 def test_outputs_that_hardly_vary_are_printed(constant):
     terms = [Term(0, 0, 0, FORMS["sin"]), Term(0, 1, 0, FORMS["x^2"]), Term(0, 1, 1, FORMS["x"], np.zeros(3))]

@@ -24,7 +24,7 @@ _AGREES = 1e-6  # of the outputs' standard deviation: how far a printed formula 
 _ROUNDED = 1e-9  # of an output itself: what the order of additions changes is less than a millionth of it
 _DIGITS, _ALL_DIGITS = 4, 15
 _PRINTED = 1e-3  # root mean square that rounding may move a printed formula, of the outputs' standard deviation
-_HELD = 5  # every so many-th row is held out
+_HELD = 5  # one of so many rows is held out
 _C_WORDS = """
     auto break case char const continue default do double else enum extern float for goto if inline int long register
     restrict return short signed sizeof static struct switch typedef union unsigned void volatile while
@@ -177,7 +177,8 @@ def formula(
     network = checked_kan(model)
     names = feature_names(network, features if features is not None else _names_of(model))
     x, y, skeleton = raw(model, network, data)
-    held = np.arange(len(x)) % _HELD == 0 if len(x) >= 10 * _HELD else np.ones(len(x), bool)
+    shuffled = np.random.default_rng(0).permutation(len(x))  # rows of a grid repeat themselves
+    held = shuffled % _HELD == 0 if len(x) >= 10 * _HELD else np.ones(len(x), bool)
     seen = ~held if not held.all() else held
     if skeleton.symbolic:
         settle(skeleton)
