@@ -238,6 +238,19 @@ def test_whole_numbers_bend_no_line():
     assert str(expressions(best, ["x"])[0]) == "3*x"
 
 
+@pytest.mark.parametrize(
+    ("name", "constants", "start"),
+    [("sqrt", (2, 1, 0), (1.9, 1, 1e-3)), ("cbrt", (2, 1, -2), (1.9, 1, -2.01)), ("x^1.5", (3, 1, 0), (2.9, 1, 1e-3))],
+)
+def test_constants_that_put_a_sample_where_the_form_is_vertical_are_found(name, constants, start):
+    x = np.linspace(0, 4, 101)[:, None]
+    exact = Skeleton(np.arange(1), [()], [np.ones(1)], [Term(0, 0, 0, FORMS[name], np.array(constants, float))])
+    skeleton = Skeleton(np.arange(1), [()], [np.ones(1)], [Term(0, 0, 0, FORMS[name], np.array(start))])
+    settle(skeleton)
+    assert snap(skeleton, x, exact(x)) < 1e-12
+    np.testing.assert_allclose(skeleton.vector, exact.vector, atol=1e-12)
+
+
 def test_constants_with_a_name_are_found():
     x = X.astype(float)
     y = 0.5 * np.sin(np.pi * x[:, :1]) + 0.4317 * x[:, 1:] - 3

@@ -122,7 +122,7 @@ def _of_block(form: Form, x: Any) -> Any:
 
 
 def value_and_slope(form: Form, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f and f' in float64, NaN outside the domain.
+    """f and f' in float64, NaN outside the domain; f' is 0 where f is vertical, as sqrt(x) at 0, and tells no way.
 
     They are computed for blocks of one length, so that a form is compiled once in a process, whatever the number of
     samples: for curves, starts and whole networks.
@@ -139,6 +139,7 @@ def value_and_slope(form: Form, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             value, slope = _of_block(form, block)
             values[start : start + _BLOCK] = np.asarray(value)[: part.size]
             slopes[start : start + _BLOCK] = np.asarray(slope)[: part.size]
+    slopes[np.isfinite(values) & ~np.isfinite(slopes)] = 0
     return values.reshape(x.shape), slopes.reshape(x.shape)
 
 

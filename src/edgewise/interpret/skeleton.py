@@ -268,11 +268,29 @@ class Skeleton:
         self.vector = vector
         error = self.error(x, y)
         if np.isinf(error):  # defined within the slack of the fitting only
+            self._move_inside(x)
+            moved, error = self.vector, self.error(x, y)
             self.vector = start
-            error = self.error(x, y)
+            if error < (before := self.error(x, y)):
+                self.vector = moved
+            else:
+                error = before
             if np.isinf(error):
                 self.vector = vector
         return error
+
+    def _move_inside(self, x: np.ndarray) -> None:
+        """Let arguments that are beyond an end of their form's domain begin at it, where c is not fixed, in place."""
+        for term in self.terms:
+            if isinstance(term.function, Form) and self.place(term) + 2 not in self.fixed:
+                low, high = term.function.domain
+                _, b, c = term.constants
+                with np.errstate(all="ignore"):
+                    arguments = b * self.reaching(x)[term.layer][:, term.i] + c
+                if arguments.min() < low:
+                    term.constants[2] += low - arguments.min()
+                elif arguments.max() > high:
+                    term.constants[2] += high - arguments.max()
 
 
 def _scale(y: np.ndarray) -> np.ndarray:
