@@ -164,6 +164,20 @@ def test_a_curve_that_one_number_reaches_is_part_of_the_bias():
     np.testing.assert_allclose(found.candidates[-1][1](x), observed(found.model, x).outputs, atol=1e-4 * spread)
 
 
+def test_a_curve_that_few_numbers_reach_goes_smoothly_through_its_values():
+    model = ew.KAN([1, 1], ew.BSpline(3, 40), residual=None, rngs=nnx.Rngs(0))
+    model.layers[0].coef[...] = 100 * jax.random.normal(jax.random.key(0), model.layers[0].coef.shape)
+    x = np.random.default_rng(0).integers(-1, 2, (60, 1)).astype(float)
+    outputs = observed(model, x).outputs
+    skeleton = Skeleton.of(model, observed(model, x))
+    np.testing.assert_allclose(skeleton(x), outputs, rtol=1e-6)
+    parabola = np.polynomial.Polynomial.fit(x[:, 0], outputs[:, 0], 2)
+    between = np.linspace(-1, 1, 50)
+    np.testing.assert_allclose(skeleton(between[:, None])[:, 0], parabola(between), atol=1e-3)
+    best, _ = symbolized(skeleton, x, outputs, None)
+    assert best.terms[0].function is FORMS["x^2"]
+
+
 def test_a_constant_target_has_no_weight_beyond_its_size():
     x = X.astype(float)
     y = np.stack([x[:, 0], np.full(len(x), 1 / 3)], axis=1)

@@ -25,6 +25,8 @@ __all__ = ["Named", "Sampled", "Skeleton", "Term", "cost"]
 
 _SAMPLES = 512  # points of a sampled curve
 _MARGIN = 0.05  # of the range of the data, on either side
+_FEW, _OFTEN = 24, 5  # different numbers that are few, and how often each comes on average
+_SAME = 1e-5  # of the range: what numbers that are the same differ by in float32
 _CONSTANT = 1e-7  # relative range of a number: the rounding of float32
 _SLACK = 1e-9  # rounding that an argument may be outside its form's domain
 _FITTING = 0.2  # the same while constants are fitted
@@ -113,7 +115,8 @@ class Skeleton:
     def of(cls, model: KAN, activity: Activity) -> Skeleton:
         """Of a network: formulas as they are, other edges sampled on the range of what reaches them.
 
-        Where one number reaches a curve, its value is part of the bias.
+        Where one number reaches a curve, its value is part of the bias.  Where few do, say whole numbers, the curve is
+        a smooth one through its values there: what a network has between them is left over from its fit.
         """
         biases, terms = [], []
         grids = [_places(reaching) for reaching in activity.inputs]
@@ -128,8 +131,11 @@ class Skeleton:
                 a, b, c, d = constants[number]
                 terms.append(Term(place, i, j, form_named(name), np.array([a, b, c])))
                 bias[j] += d
+            few = [_few(column) for column in reaching.T]
             for i, j in np.argwhere(numeric(layer)):
                 curve = Sampled(CubicSpline(grid[:, i], values[:, i, j]))
+                if (rows := few[i]) is not None:
+                    curve = Sampled(CubicSpline(reaching[rows, i], activity.edges[place][rows, i, j]))
                 if constant[i]:
                     bias[j] += curve(reaching[:1, i])[0][0]
                 else:
@@ -295,6 +301,13 @@ class Skeleton:
 
 def _scale(y: np.ndarray) -> np.ndarray:
     return np.where(np.ptp(y, axis=0) > 0, y.std(axis=0), 1.0)  # of equal numbers std may be their rounding
+
+
+def _few(values: np.ndarray) -> np.ndarray | None:
+    """Rows of the different numbers among ``values`` ``[n]``, rising, where these are few and come often; else None."""
+    order = np.argsort(values, kind="stable")
+    rows = order[np.diff(values[order], prepend=-np.inf) > _SAME * np.ptp(values)]
+    return rows if 1 < len(rows) <= min(_FEW, len(values) / _OFTEN) else None
 
 
 def _places(reaching: np.ndarray) -> np.ndarray:
