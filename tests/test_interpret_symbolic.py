@@ -265,6 +265,13 @@ def test_constants_that_put_a_sample_where_the_form_is_vertical_are_found(name, 
     np.testing.assert_allclose(skeleton.vector, exact.vector, atol=1e-12)
 
 
+def test_a_fit_whose_squares_overflow_says_nothing():
+    """Warnings are errors here."""
+    x = X[:, :1].astype(float)
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], [Term(0, 0, 0, FORMS["exp"], np.array([1.0, 5.0, 500.0]))])
+    assert skeleton.fit(x, x**2) == np.inf
+
+
 def test_constants_with_a_name_are_found():
     x = X.astype(float)
     y = 0.5 * np.sin(np.pi * x[:, :1]) + 0.4317 * x[:, 1:] - 3

@@ -265,10 +265,12 @@ class Skeleton:
             self.vector = start
             return np.inf
         rows = len(y) * y.shape[1]
-        result = least_squares(
-            lambda values: both(values)[0], start[free], jac=cast("Any", lambda values: both(values)[1]), x_scale="jac",
-            method="lm" if rows >= len(free) else "trf", max_nfev=evaluations, xtol=1e-15, ftol=1e-15, gtol=1e-15,
-        )  # fmt: skip
+        with np.errstate(all="ignore"):  # squares may overflow, too
+            result = least_squares(
+                lambda values: both(values)[0], start[free], jac=cast("Any", lambda values: both(values)[1]),
+                x_scale="jac", method="lm" if rows >= len(free) else "trf", max_nfev=evaluations, xtol=1e-15,
+                ftol=1e-15, gtol=1e-15,
+            )  # fmt: skip
         vector = start.copy()
         vector[free] = result.x
         self.vector = vector
