@@ -234,6 +234,32 @@ def test_a_fit_does_not_end_where_the_network_is_undefined():
     assert error == skeleton.error(x, np.sqrt(np.maximum(x, 0))) < 0.5
 
 
+def test_constants_that_are_nothing_beside_the_data_are_none():
+    """Masses of 1e30: 1e15 is rounding."""
+    x = 1e30 * np.random.default_rng(0).uniform(1, 3, (200, 2))
+    terms = [Term(0, i, i, FORMS["x"]) for i in range(2)]
+    terms.append(Term(1, 0, 0, FORMS["x"], np.array([6.674e-11, 1.0, 0.0])))
+    skeleton = Skeleton(np.arange(2), [(2,), ()], [np.array([3e15, -8e14]), np.array([-2e34])], terms)
+    settle(skeleton)
+    snap(skeleton, x, 6.674e-11 * x.prod(axis=1, keepdims=True))
+    first, second = symbols(["x", "y"])
+    assert expressions(skeleton, ["x", "y"])[0].coeff(first * second) == sympy.Float(skeleton.vector[-3])
+    assert expressions(skeleton, ["x", "y"])[0].free_symbols == {first, second}
+    assert skeleton.exact.keys() == {0, 1, 2}
+
+
+@pytest.mark.parametrize(("slope", "noise", "found"), [(3700000, 0.0, 3700000), (3712345, 0.0, 3712345),
+                                                       (3712345, 0.3, 3700000), (14.2, 0.3, 14)])  # fmt: skip
+def test_large_constants_have_no_digits_that_the_data_do_not_tell(slope, noise, found):
+    x = X[:, :1].astype(float)
+    y = slope * (x + noise * np.random.default_rng(0).normal(size=x.shape))
+    terms = [Term(0, 0, 0, FORMS["x"], np.array([slope + 0.01, 1.0, 0.0]))]
+    skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], terms)
+    settle(skeleton)
+    snap(skeleton, x, y)
+    assert skeleton.vector[1] == found
+
+
 def test_an_absolute_value_of_one_sign_is_none():
     terms = [Term(0, 0, 0, FORMS["abs"], np.array([2.0, 1.0, shift])) for shift in (-1.5, 1.5, 0.5)]
     skeleton = Skeleton(np.arange(1), [()], [np.zeros(1)], terms)

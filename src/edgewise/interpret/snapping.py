@@ -16,6 +16,8 @@ from edgewise.nn.forms import FORMS, Form
 __all__ = ["settle", "snap", "straighten"]
 
 _NEAR = 0.05  # how far a named number may lie from the fitted one, relative (absolute below 1)
+_WHOLE = 1e9  # beyond, a whole number is no more of a name than another
+_NOTHING = 1e-9  # of what a constant is added to: it may be 0, whatever the units
 _ALLOWED = 6.0  # rise of the log likelihood ratio that a snapped constant may cost, as of a test at 1.4 %
 _EXACT = 1e-12  # how far rounding takes a constant from the 0 or 1 that it is by choice
 _ROUNDING = 1e-6  # relative error below which all are alike: what float32 makes of exact data
@@ -175,12 +177,14 @@ def snap(skeleton: Skeleton, x: np.ndarray, y: np.ndarray) -> float:
     count = y.size
     allowed = lambda: error * np.exp(_ALLOWED / (2 * count))
     places = [place for place in range(len(skeleton.vector)) if place not in skeleton.fixed]
+    nothing = _negligible(skeleton, x)
     tried: set[int] = set()
     while len(tried) < len(places):
         vector = skeleton.vector
         place = min((p for p in places if p not in tried), key=lambda p: _distance(vector[p]))
         tried.add(place)
-        for value, name in _candidates(float(vector[place])):
+        zero = [(0.0, Named("rational", Fraction(0), 1))] if place in nothing else []
+        for value, name in [*zero, *_candidates(float(vector[place]))]:
             trial = skeleton.copy()
             changed = vector.copy()
             changed[place] = value
@@ -195,6 +199,23 @@ def snap(skeleton: Skeleton, x: np.ndarray, y: np.ndarray) -> float:
     return skeleton.error(x, y)
 
 
+def _negligible(skeleton: Skeleton, x: np.ndarray) -> list[int]:
+    """Places of the biases and of the shifts inside forms that are nothing beside what they are added to."""
+    found = []
+    sums = [np.zeros(len(bias)) for bias in skeleton.biases]
+    with np.errstate(all="ignore"):
+        reaching = skeleton.reaching(x)
+        for term in skeleton.terms:
+            a, b, c = term.constants
+            argument = b * reaching[term.layer][:, term.i]
+            sums[term.layer][term.j] += abs(a * term.value_and_slope(argument + c)[0]).max()
+            if abs(c) < _NOTHING * abs(argument).max():
+                found.append(skeleton.place(term) + 2)
+    for layer, (bias, size) in enumerate(zip(skeleton.biases, sums, strict=True)):
+        found += [skeleton.bias_place(layer, int(j)) for j in np.flatnonzero(abs(bias) < _NOTHING * size)]
+    return found
+
+
 def _distance(value: float) -> float:
     """How far a number is from the nearest simple one, relatively."""
     best = min(_named(), key=lambda named: abs(named[0] - value))
@@ -205,11 +226,20 @@ def _candidates(value: float) -> Iterator[tuple[float, Named]]:
     """Named numbers near ``value``, the simplest first, four at most."""
     if not np.isfinite(value):
         return
-    near = [named for named in _named() if abs(named[0] - value) <= _NEAR * max(1.0, abs(value))]
     if abs(value) > 12:
-        near = [(float(round(value)), Named("rational", Fraction(round(value)), 1))]
+        yield from _whole(value)
+        return
+    near = [named for named in _named() if abs(named[0] - value) <= _NEAR * max(1.0, abs(value))]
     scored = sorted(near, key=lambda named: abs(named[0] - value) / max(1.0, abs(value)) + 2e-3 * _size(named[1]))
     yield from scored[:4]
+
+
+def _whole(value: float) -> Iterator[tuple[float, Named]]:
+    """Whole numbers near ``value``, those of few digits first, up to four, then the nearest."""
+    found = [int(float(f"{value:.{digits}e}")) for digits in range(4) if abs(value) >= 10**digits]
+    for whole in dict.fromkeys([*found, *([round(value)] if abs(value) < _WHOLE else [])]):
+        if abs(whole - value) <= _NEAR * abs(value):
+            yield float(whole), Named("rational", Fraction(whole), 1)
 
 
 def _size(description: Named) -> float:
