@@ -62,6 +62,17 @@ def test_a_structure_without_a_formula_is_passed_over(table, monkeypatch):
 
 
 @pytest.mark.slow
+def test_with_noise_the_search_ends_at_a_formula_as_good_as_the_curves():
+    """The first network of few rows fits their noise; on held-out rows it is no better than the formula."""
+    random = np.random.default_rng(3)
+    t = np.linspace(0, 5, 200)[:, None]
+    y = 3.7 * np.exp(-t[:, 0] / 1.3) + 0.5 + 0.01 * random.normal(size=200)
+    result = discover(t, y, features=["t"], forms=["x", "exp"])
+    assert list(result.fits) == ["[1,5,1]", "[1,1]"]
+    np.testing.assert_allclose(result.formula.numpy()(t), 3.7 * np.exp(-t[:, 0] / 1.3) + 0.5, atol=0.01)
+
+
+@pytest.mark.slow
 def test_the_networks_that_come_with_a_formula_take_the_columns_of_x(found, table):
     result, _ = found
     X, y = table

@@ -17,7 +17,7 @@ from edgewise.errors import DataError, ShapeError
 from edgewise.interpret.compaction import compacted
 from edgewise.interpret.elimination import Trained, eliminated, refined, trained
 from edgewise.interpret.formulas import Formula, scaled_skeleton, tabled
-from edgewise.interpret.observing import column_names, present
+from edgewise.interpret.observing import column_names, observed, present
 from edgewise.interpret.skeleton import Skeleton
 from edgewise.interpret.symbolic import NoFormError, chosen_forms, symbolized, written
 from edgewise.models import KAN
@@ -104,6 +104,13 @@ class _Data:
     def standard(self) -> tuple[np.ndarray, np.ndarray]:
         return self.inputs(self.x).astype(np.float32), self.target(self.y)[:, 0].astype(np.float32)
 
+    def held_error(self, run: Trained) -> float:
+        """Relative error of a network on held-out rows, in the shape of its own, for which it is compiled."""
+        x = np.resize(self.held_x, run.x.shape)
+        y = self.target(self.held_y[: len(x)])
+        difference = observed(run.model, self.inputs(x)).outputs[: len(y)] - y
+        return float(np.sqrt(np.mean(difference**2)) / max(float(y.std()), 1e-300))
+
 
 def discover(
     X: Any,
@@ -184,6 +191,7 @@ class _Search:
     fits: dict[str, float] = field(default_factory=dict)
     found: list[tuple[Skeleton, KAN]] = field(default_factory=list)
     best: float = np.inf
+    held: float = np.inf  # the smallest error of a network on held-out rows, where too large a one has no advantage
     ended: bool = False
     obstacle: NoFormError | None = None
 
@@ -191,6 +199,7 @@ class _Search:
         """Keep the error of a fit; whether it is worth looking for formulas."""
         self.fits[_spelled(shape)] = run.error
         self.best = min(self.best, run.error)
+        self.held = min(self.held, self.data.held_error(run))
         self.say(f"{_spelled(shape)}: relative error {run.error:.1e}")
         return run.error <= _WORTH * max(self.best, _ROUGH)
 
@@ -215,7 +224,7 @@ class _Search:
         error = min(candidate.error(data.held_x, data.held_y) for candidate, _ in self.found)
         self.say(f"{_spelled(shape)}: pruned to {_spelled(model.widths)}, {before:.1e}; as a formula {error:.1e}")
         # as good as the curves, and noise rather than the grid is what is left
-        as_curves = error <= _AS_CURVES * before and error >= _NOISE and error <= _AS_CURVES * self.best
+        as_curves = error <= _AS_CURVES * before and error >= _NOISE and error <= _AS_CURVES * self.held
         self.ended = error <= _EXACT or as_curves
         return self.ended
 
