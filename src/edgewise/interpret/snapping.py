@@ -237,7 +237,8 @@ def _candidates(value: float) -> Iterator[tuple[float, Named]]:
 def _whole(value: float) -> Iterator[tuple[float, Named]]:
     """Whole numbers near ``value``, those of few digits first, up to four, then the nearest."""
     found = [int(float(f"{value:.{digits}e}")) for digits in range(4) if abs(value) >= 10**digits]
-    for whole in dict.fromkeys([*found, *([round(value)] if abs(value) < _WHOLE else [])]):
+    found += [round(value)] if abs(value) < _WHOLE else []
+    for whole in dict.fromkeys(found):
         if abs(whole - value) <= _NEAR * abs(value):
             yield float(whole), Named("rational", Fraction(whole), 1)
 
