@@ -13,7 +13,7 @@ from flax import nnx
 
 import edgewise as ew
 from benchmarks.measure import markdown
-from edgewise.interpret.formulas import rounded
+from edgewise.interpret.expressions import rounded
 from edgewise.training.regularizers import EdgeEntropy, EdgeL1
 
 _ROWS = 1000
