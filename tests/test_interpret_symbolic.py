@@ -25,7 +25,7 @@ from edgewise.interpret.observing import observed, spread_rows
 from edgewise.interpret.search import Found, _best
 from edgewise.interpret.skeleton import Sampled, Skeleton, Term
 from edgewise.interpret.snapping import settle, snap, straighten
-from edgewise.interpret.symbolic import auto_symbolic, fix, suggest, symbolized, unfix
+from edgewise.interpret.symbolic import auto_symbolic, chosen_forms, fix, suggest, symbolized, unfix
 from edgewise.nn.forms import FORMS
 
 X = np.random.default_rng(0).uniform(-1, 1, (600, 2)).astype(np.float32)
@@ -369,6 +369,7 @@ def test_what_cannot_be_fixed(trained):
         unfix(trained, (0, 0, 0), X)
     with pytest.raises(EdgewiseError, match="does not exist"):
         suggest(trained, (0, 2, 0), X)
+    assert chosen_forms("sin") == chosen_forms(["sin"]) == [FORMS["sin"]]
     with pytest.raises(EdgewiseError, match="forms is empty"):
         suggest(trained, (0, 0, 0), X, forms=[])
     with pytest.raises(UnknownNameError, match="unknown form"):

@@ -69,7 +69,8 @@ class Discovery:
         formula: the candidates; ``str`` of it is the table.
         model: the network that the picked formula was read from, pruned, of curves; it takes ``inputs(X)`` and gives
             the target in units of ``target``.
-        symbolic: the same network with a formula on every edge, of X itself.
+        symbolic: the same network with a formula on every edge, of X itself and in float32: where X or y are far from
+            1, say in SI units, what ``formula.numpy()`` gives in float64 may overflow in it.
         inputs, target: how X and y were standardized.
         unused: names of the features that the picked formula does not need.
         fits: relative error of the networks that were fitted, by their widths.

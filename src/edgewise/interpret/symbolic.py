@@ -102,7 +102,8 @@ def chosen_forms(forms: Sequence[Any] | None) -> list[Form]:
     """The forms of those names, all there are for None."""
     if forms is None:
         return list(FORMS.values())
-    found = [form if isinstance(form, Form) else form_named(form) for form in forms]
+    several = [forms] if isinstance(forms, (str, Form)) else forms
+    found = [form if isinstance(form, Form) else form_named(form) for form in several]
     if not found:
         raise EdgewiseError("forms is empty.", do="pass say forms=['x', 'x^2', 'sin', 'exp'], or None for all.")
     return found

@@ -78,7 +78,9 @@ def integrate(
                     state = steppers[gap](state)
             if not np.isfinite(state).all():
                 raise EdgewiseError(
-                    f"the solution overflowed before t = {time:g}.", "the steps are too long.", f"pass step={step / 4}."
+                    f"the solution overflowed before t = {time:g}.",
+                    "the steps are too long.",
+                    f"call the solver in edgewise.physics.spectral with step={step / 4}.",
                 )
             now = time
         states.append(state)
