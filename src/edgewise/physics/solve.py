@@ -30,7 +30,7 @@ from edgewise.physics.solution import Solution, Window
 from edgewise.physics.trial import Trial
 from edgewise.physics.weighting import EQUATION, Weighting, resolve_weighting
 from edgewise.training import fit
-from edgewise.training.arrays import cast_to, deliver
+from edgewise.training.arrays import cast_to, computing, deliver
 from edgewise.training.phases import bases_of, reshape_to
 
 __all__ = ["features_of", "solve"]
@@ -146,7 +146,7 @@ def solve(
     spread.check(problem)
     begin = time.perf_counter()
     found: list[Window] = []
-    with jax.enable_x64(bool(jax.config.read("jax_enable_x64")) or dtype == "float64"):
+    with computing(np.dtype(dtype)):
         network = _default(problem, hard, seed) if model is None else nnx.clone(model)
         for index, stretch in enumerate(_stretches(problem, windows)):
             part = problem if windows == 1 else _within(problem, stretch, found)
