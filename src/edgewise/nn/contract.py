@@ -8,7 +8,6 @@ side is in memory at once, and in which axis is contiguous while the basis is ev
 from __future__ import annotations
 
 from functools import reduce
-from itertools import pairwise
 from operator import add
 from typing import Any
 
@@ -76,12 +75,10 @@ def _by_blocks(basis, x, state, coef, first, precision):
         most = min(_FUSED, most)
     blocks = -(-modes // most)
     edges = [first + modes * block // blocks for block in range(blocks + 1)]
-    sizes = [stop - start for start, stop in pairwise(edges)]
-    pairs = zip(basis.blocks(x, state, edges), lax.split(coef, sizes), strict=True)
-    products = [
-        jnp.matmul(values.reshape(x.shape[0], -1), kernel.reshape(-1, n_out), precision=precision)
-        for values, kernel in pairs
-    ]
+    products = []
+    for values, start in zip(basis.blocks(x, state, edges), edges, strict=False):
+        kernel = coef[start - first : start - first + values.shape[-2]].reshape(-1, n_out)
+        products.append(jnp.matmul(values.reshape(x.shape[0], -1), kernel, precision=precision))
     return reduce(add, products)
 
 
