@@ -150,6 +150,7 @@ def windows(monkeypatch):
     monkeypatch.setattr(pde_runs, "recipe_of", lambda problem: recipe)
 
 
+@pytest.mark.slow
 def test_windows_that_are_done_are_not_done_again(windows, capsys):
     assert cli.main([*TINY[:-1], "1", "--out", "run"]) == 0
     assert "loss" in capsys.readouterr().err
@@ -161,6 +162,7 @@ def test_windows_that_are_done_are_not_done_again(windows, capsys):
     assert after["relative_l2"] == before["relative_l2"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_window_keeps_the_table_and_shows_what_is_known(windows, monkeypatch, capsys):
     solve = pde_runs._solution
 
