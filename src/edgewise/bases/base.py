@@ -117,7 +117,8 @@ class Basis(CheckedKeywords, ABC):
 
     def stacked(self, x: Array, state: State) -> Array:
         """All modes in one array ``[*batch, M, n_in]``."""
-        return self.blocks(x, state, (0, self.size))[0]
+        with jax.numpy_rank_promotion("allow"):  # families broadcast on purpose, whatever the user forbids
+            return self.blocks(x, state, (0, self.size))[0]
 
     def blocks(self, x: Array, state: State, edges: Sequence[int]) -> list[Array]:
         """Modes ``edges[0]`` to ``edges[1] - 1`` in one array ``[*batch, edges[1] - edges[0], n_in]``, and so on.
@@ -136,8 +137,7 @@ class Basis(CheckedKeywords, ABC):
             state = self.init(x.shape[-1] if x.ndim else 1, key=jax.random.key(0))
         if x.ndim == 0:
             return self(x[None], state)[0]
-        with jax.numpy_rank_promotion("allow"):
-            return jnp.moveaxis(self.stacked(x, state), -2, -1)
+        return jnp.moveaxis(self.stacked(x, state), -2, -1)
 
     def default_std(self, fan_in: int, modes: int) -> tuple[Any, str]:
         """Standard deviation of the coefficients in the paper that introduced the family, and the law drawn from.

@@ -211,8 +211,7 @@ def _columns(state: State, nodes):
 
 def _orders(basis: Basis, state: State, x):
     """Values and slopes of all modes, ``[n, M, rows]`` each."""
-    with jax.numpy_rank_promotion("allow"):
-        return jax.jvp(lambda x: basis.stacked(x, state), (x,), (jnp.ones_like(x),))
+    return jax.jvp(lambda x: basis.stacked(x, state), (x,), (jnp.ones_like(x),))
 
 
 @cache

@@ -133,8 +133,9 @@ class Skeleton:
                 bias[j] += d
             few = [_few(column) for column in reaching.T]
             for i, j in np.argwhere(numeric(layer)):
-                curve = Sampled(CubicSpline(grid[:, i], values[:, i, j]))
-                if (rows := few[i]) is not None:
+                if (rows := few[i]) is None:
+                    curve = Sampled(CubicSpline(grid[:, i], values[:, i, j]))
+                else:
                     curve = Sampled(CubicSpline(reaching[rows, i], activity.edges[place][rows, i, j]))
                 if constant[i]:
                     bias[j] += curve(reaching[:1, i])[0][0]

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from flax.nnx.nn import dtypes
@@ -92,8 +91,7 @@ class _KANConv(nnx.Module):
         image = bordered(x.reshape(-1, *x.shape[-self.spatial - 1 :]), self.kernel_size, self.strides, self.padding)
         rows, layer = image.reshape(-1, self.in_features), self.layer
         state = {name: variable[...] for name, variable in layer.basis_state.items()}
-        with jax.numpy_rank_promotion("allow"):
-            modes = layer.basis.stacked(rows, state)[:, layer.first_mode :]
+        modes = layer.basis.stacked(rows, state)[:, layer.first_mode :]
         if layer.residual is not None:
             modes = jnp.concatenate([modes, layer.residual(rows)[:, None]], axis=1)
             coef = jnp.concatenate([coef, residual_kernel[None]])

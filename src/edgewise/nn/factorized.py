@@ -103,7 +103,7 @@ class Factorized(_Scaled):
         gain = jnp.exp(1 + 0.1 * jnp.asarray(draw_units(next_key(rngs.params), 1, (_n_out(linear),), "normal")))
         super().__init__(linear, gain)
         for weights in self.weights:
-            weights[...] = (weights[...] / gain.reshape((1,) * (weights.ndim - 1) + gain.shape)).astype(weights.dtype)
+            weights[...] = (weights[...] / jnp.expand_dims(gain, range(weights.ndim - 1))).astype(weights.dtype)
 
 
 class Normalized(_Scaled):

@@ -112,7 +112,7 @@ class KANLayer(PicklesResidual):
         """
         x, state, (coef, kernel, bias) = self._promoted(x)
         called(self, x)
-        with jax.numpy_rank_promotion("allow"):  # families broadcast on purpose, whatever the user forbids
+        with jax.numpy_rank_promotion("allow"):  # as in Basis.stacked
             y = contract(
                 self.basis,
                 x,

@@ -49,7 +49,7 @@ def fit_layer(layer: KANLayer, x: Any, y: Any) -> None:
 
 def _columns(layer: KANLayer, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Modes, residual and constant at ``x`` in float64, ``[n, columns]`` each."""
-    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+    with jax.enable_x64(True):
         state = {name: jnp.asarray(np.asarray(value[...], np.float64)) for name, value in layer.basis_state.items()}
         modes = layer.basis.stacked(jnp.asarray(x), state)[:, layer.first_mode :]
         residual = x[:, :0] if layer.residual is None else np.asarray(layer.residual(jnp.asarray(x)))
