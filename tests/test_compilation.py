@@ -13,7 +13,8 @@ from flax import nnx
 
 import edgewise as ew
 from edgewise import _compilation
-from edgewise._compilation import CompiledBySize, operations
+from edgewise._compilation import CompiledBySize, Filling, operations
+from edgewise.training.optim import OPTIMIZERS, resolve_optimizer
 
 
 def recorded(monkeypatch):
@@ -99,3 +100,63 @@ def test_keywords_of_jit_are_passed_on():
     spare = jnp.zeros(3)
     np.testing.assert_array_equal(program(jnp.ones(3), spare), [2, 2, 2])
     assert spare.is_deleted()
+
+
+def jitted(filling):
+    """The number of times that the compiled program is called from now on, as the length of a list."""
+    calls, program = [], filling._compiled
+
+    class Counter:
+        trace = program.trace
+
+        def __call__(self, *arguments):
+            calls.append(arguments)
+            return program(*arguments)
+
+    filling._compiled = Counter()
+    return calls
+
+
+@pytest.mark.parametrize("ensemble", [False, True], ids=["one", "stacked"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_arrays_are_filled_as_the_program_would(ensemble, dtype):
+    def fill(params, rest, room):
+        moments = jax.tree.map(jnp.zeros_like, params)
+        state = {"params": params, "before": params, "moments": moments, "rest": rest, "step": jnp.int32(-1)}
+        return state | {"loss": jnp.full(room, jnp.nan, dtype), "scale": jnp.ones((), dtype)}
+
+    function = (lambda p, r, room: jax.vmap(lambda p, r: fill(p, r, room))(p, r)) if ensemble else fill
+    params = {"w": np.arange(6.0).reshape(2, 3).astype(jnp.dtype(dtype)), "b": jnp.ones((2, 1), dtype)}
+    rest = jax.random.split(jax.random.key(0), 2)  # arrays that NumPy does not know
+    filling = Filling(function, static=2)
+    calls = jitted(filling)
+    filled, expected = filling(params, rest, 4), jax.jit(function, static_argnums=2)(params, rest, 4)
+    assert calls == []
+    assert jax.tree.structure(filled) == jax.tree.structure(expected)
+    for ours, theirs in zip(jax.tree.leaves(filled), jax.tree.leaves(expected), strict=True):
+        assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
+        plain = (
+            jax.random.key_data
+            if jnp.issubdtype(ours.dtype, jax.dtypes.extended)
+            else (lambda leaf: np.asarray(leaf, float))
+        )
+        np.testing.assert_array_equal(plain(ours), plain(theirs))
+    params["w"][:] = 7  # what is filled is nobody else's
+    np.testing.assert_array_equal(filled["params"]["w"], expected["params"]["w"])
+    jax.jit(lambda state: state, donate_argnums=0)(filled)
+
+
+def test_what_is_computed_is_compiled():
+    filling = Filling(lambda x, power: {"x": x, "y": x**power, "z": jnp.zeros(3)}, static=1)
+    calls = jitted(filling)
+    np.testing.assert_array_equal(filling(np.arange(3.0), 2)["y"], [0, 1, 4])
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "soap"])
+def test_the_state_before_the_first_step_is_filled(name):
+    transform = resolve_optimizer(name, 10).transform
+    filling = Filling(lambda params, _: transform.init(params), static=1)
+    calls = jitted(filling)
+    filling(np.ones(5, np.float32), 0)
+    assert calls == []

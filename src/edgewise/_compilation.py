@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import update_wrapper
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import jax
+import numpy as np
 from jax.extend import core
+from jax.extend.core import primitives
 
-__all__ = ["CompiledBySize", "compiled_for_few_runs", "operations"]
+__all__ = ["CompiledBySize", "Filling", "compiled_for_few_runs", "operations"]
 
 _SMALL = 2_500_000  # numbers computed, above which two and more cores are faster than one
 _ON_ONE_CORE = {"xla_disable_hlo_passes": "cpu-parallel-task-assigner"}
@@ -22,6 +24,45 @@ def compiled_for_few_runs(function: Callable, **options: Any) -> Callable:
     """``jax.jit`` for a program that runs once or twice: on a CPU, compilation is the bill, and half of it is saved."""
     quickly = {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else None
     return jax.jit(function, compiler_options=quickly, **options)
+
+
+class Filling:
+    """``jax.jit`` for a function that most often does no more than fill arrays and pass its own on: NumPy's then.
+
+    The state of an optimizer before its first step is made so.  Its program would be used once, and take 7 ms to trace,
+    lower and load where it is in a cache, or 30 to compile.
+
+    Args:
+        function: of arrays, and as its last argument of something static.
+        static: the number of that argument.
+    """
+
+    def __init__(self, function: Callable, *, static: int):
+        self._compiled, self._static = jax.jit(function, static_argnums=static), static
+
+    def __call__(self, *arguments: Any) -> Any:
+        traced = self._compiled.trace(*arguments)
+        program = traced.jaxpr
+        if any(each.primitive is not primitives.broadcast_in_dim_p for each in program.eqns):
+            return self._compiled(*arguments)
+        known = dict(zip(program.jaxpr.invars, jax.tree.leaves(arguments[: self._static]), strict=True))
+        known |= zip(program.jaxpr.constvars, program.consts, strict=True)
+
+        def value(each: Any) -> Any:
+            return np.asarray(each.val, each.aval.dtype) if hasattr(each, "val") else known[each]
+
+        for each in program.eqns:
+            known[each.outvars[0]] = _broadcast(value(each.invars[0]), **each.params)
+        # each in memory of its own, to be written to: arrays of NumPy become JAX's where they are
+        own = lambda leaf: np.array(leaf) if isinstance(leaf, np.ndarray) else leaf
+        filled = [own(value(each)) for each in program.jaxpr.outvars]
+        return jax.device_put(jax.tree.unflatten(jax.tree.structure(traced.out_info), filled), may_alias=False)
+
+
+def _broadcast(values: Any, shape: Sequence[int], broadcast_dimensions: Sequence[Any], **_: Any) -> np.ndarray:
+    aligned = np.ones(len(shape), int)
+    aligned[list(broadcast_dimensions)] = np.shape(values)
+    return np.broadcast_to(np.reshape(values, aligned), shape)
 
 
 class CompiledBySize:

@@ -12,7 +12,7 @@ import optax
 from flax import nnx
 from jax import Array, lax
 
-from edgewise._compilation import CompiledBySize, compiled_for_few_runs
+from edgewise._compilation import CompiledBySize, Filling, compiled_for_few_runs
 from edgewise.training.feeds import Feed, Full
 from edgewise.training.losses import MSE
 from edgewise.training.monitors import Monitor
@@ -265,7 +265,7 @@ class Compiled:
             return program.advance(state, data, start, stop)
 
         self.advance = CompiledBySize(advance, donate_argnums=4, keep_unused=True)
-        self.init = jax.jit(program.init, static_argnums=2)
+        self.init = Filling(program.init, static=2)
         self.begun = compiled_for_few_runs(program.begun)
         self.batch = jax.jit(program.batch)
 

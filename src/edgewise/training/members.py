@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jax.sharding import Mesh, PartitionSpec
 
-from edgewise._compilation import CompiledBySize, compiled_for_few_runs
+from edgewise._compilation import CompiledBySize, Filling, compiled_for_few_runs
 from edgewise.errors import ShapeError
 from edgewise.training.arrays import cast_to
 from edgewise.training.interrupt import Interrupt
@@ -173,7 +173,7 @@ class _Compiled:
 
         self.advance = CompiledBySize(advance)
         self.once = compiled_for_few_runs(once, static_argnums=0)
-        self.init = jax.jit(init, static_argnums=2)
+        self.init = Filling(init, static=2)
 
 
 _compiled = lru_cache(maxsize=PROGRAMS)(_Compiled)  # the next ensemble of a kind compiles nothing
