@@ -208,8 +208,7 @@ def check_method(optimizer: Optimizer, objective: Objective, model: nnx.Module, 
             "use loss='mse', or training.LeastSquares(residuals), or another optimizer, say 'lbfgs'.",
         )
     norms = (part for _, part in nnx.iter_modules(model) if isinstance(part, nnx.BatchNorm))
-    averaging = any(not part.use_running_average for part in norms)
-    if optimizer.full_batch and averaging:
+    if optimizer.full_batch and not all(part.use_running_average for part in norms):
         raise EdgewiseError(
             f"{optimizer.spec} does not go with BatchNorm, whose statistics are averaged over many steps.",
             "it takes few steps and evaluates the loss several times in each: predictions would use other statistics.",
