@@ -22,7 +22,8 @@ from edgewise.nn.residuals import Residual
 __all__ = ["contract"]
 
 _NARROW = 32  # up to this width the product is too small to hide the evaluation of the basis
-_SPARSE = 2  # times the outputs: with more modes, a narrow layer fetches the coefficients of those that are not 0
+_MANY = 16  # modes, or
+_SPARSE = 3  # times the outputs: with more, a narrow layer fetches the coefficients of those that are not 0
 _BLOCK = 2048  # columns of a product: more gain nothing, and leave the cache
 _FEW = 4  # modes that are worth joining: fewer repeat a recurrence, and are copied, for nothing
 _FUSED = 8  # arrays that XLA joins in the same loop that computes them; it copies longer lists one by one
@@ -52,7 +53,7 @@ def contract(
     """
     modes, n_in, n_out = coef.shape
     rows = x.reshape(-1, n_in)
-    sparse = basis.support and modes > _SPARSE * n_out
+    sparse = basis.support and modes > max(_MANY, _SPARSE * n_out)
     if max(n_in, n_out) <= _NARROW and not sparse:
         y = _features_first(basis, rows, state, coef, first, precision, residual, kernel, bias)
     else:
