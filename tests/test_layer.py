@@ -217,6 +217,26 @@ def test_all_forms_of_the_sum_agree_in_values_and_gradients(name):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), result(form), expected)
 
 
+@pytest.mark.parametrize("argnums", [0, 1, (0, 1)], ids=["coefficients", "modes", "both"])
+def test_products_by_rows_have_the_derivatives_of_any_product(argnums):
+    """In forward and reverse mode, and one of the other, of members stacked or not."""
+    flat, columns = (jnp.asarray(np.random.default_rng(0).normal(size=size), jnp.float32) for size in ((5, 2), (5, 4)))
+
+    def derivatives(product):
+        square = lambda flat, columns: jnp.sum(product(flat, columns, "highest") ** 2)
+        forward = jax.jacfwd(lambda *pair: product(*pair, "highest"), argnums)
+        stacked = jax.vmap(jax.grad(square, argnums), (None, 0))
+        several = jnp.stack([columns, 2 * columns])
+        both_ways = jax.jacfwd(jax.grad(square, argnums), argnums), jax.jacrev(jax.jacfwd(square, argnums), argnums)
+        return [each(flat, columns) for each in (forward, jax.grad(square, argnums), *both_ways)], stacked(
+            flat, several
+        )
+
+    expected = derivatives(lambda flat, columns, precision: jnp.matmul(flat.T, columns, precision=precision))
+    found = derivatives(contract_module._product_by_rows)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), found, expected)
+
+
 @pytest.mark.parametrize("n", [(3, 2), (40, 33)], ids=["narrow", "wide"])
 @pytest.mark.parametrize("basis", [Chebyshev(3), RBF(40)], ids=["few", "many"])
 def test_any_leading_batch_shape(n, basis):
