@@ -163,6 +163,28 @@ def test_streams_of_any_batch_length_and_mapped_files_are_read_to_the_last_row(t
     np.testing.assert_allclose(result.history.loss, plain(new(), [(X, Y)] * 4, optax.adam(1e-2)), rtol=1e-5)
 
 
+def test_a_stream_may_fill_the_same_arrays_again():
+    rows = np.linspace(-1, 1, 24, dtype=np.float32).reshape(12, 2)
+    labels = np.arange(12, dtype=np.int32) % 3
+
+    def refilled():
+        x, y = np.empty((5, 2), np.float32), np.empty(5, np.int32)
+        for start in (0, 5, 7):
+            x[:], y[:] = rows[start : start + 5], labels[start : start + 5]
+            yield x, y
+
+    def fresh():
+        for start in (0, 5, 7):
+            yield rows[start : start + 5].copy(), labels[start : start + 5].copy()
+
+    def trained(stream):
+        model = ew.KAN([2, 3], ew.Chebyshev(3), rngs=nnx.Rngs(0))
+        settings = {"loss": "cross_entropy", "batch_size": 4, "steps": 9, "progress": False}
+        return ew.fit(model, stream, **settings).history.loss
+
+    np.testing.assert_array_equal(trained(refilled), trained(fresh))
+
+
 def test_a_list_of_two_arrays_is_no_list_of_batches():
     ours = ew.fit(new(), [X, Y], optimizer="adam:1e-2", steps=3)
     np.testing.assert_array_equal(ours.history.loss, ew.fit(new(), (X, Y), optimizer="adam:1e-2", steps=3).history.loss)

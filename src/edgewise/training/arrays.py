@@ -29,7 +29,7 @@ def computing(dtype: Any) -> Iterator[None]:
 def deliver(model: nnx.Module, params: Any, rest: Any) -> None:
     """Give ``model`` the parameters, and the rest of its arrays, in its own types."""
     for values, old in zip((params, rest), nnx.split(model, nnx.Param, ...)[1:], strict=True):
-        nnx.update(model, jax.tree.map(_like, values, old))
+        nnx.update(model, jax.device_put(jax.tree.map(_like, values, old)))
 
 
 def cast_to(dtype: np.dtype | None) -> Callable[[Any], Any]:
@@ -56,7 +56,7 @@ def _like(value: Any, old: Any) -> Any:
     own = dtype_of(old)
     if jnp.issubdtype(own, jax.dtypes.extended):
         return value
-    return jax.device_put(np.asarray(value).astype(own))
+    return np.asarray(value).astype(own)
 
 
 def lengthened(state: dict[str, Any], like: dict[str, Any]) -> dict[str, Any]:

@@ -211,7 +211,8 @@ class Streamed:
             source, seen = self._batches(epoch) if epoch else self._begun, False
             for batch in source:
                 seen = True
-                batch = as_numbers(batch, self._dtype)
+                # a copy: the iterable may fill the same arrays again
+                batch = jax.tree.map(np.array, as_numbers(batch, self._dtype))
                 self._check_like_first(batch)
                 rest = batch if rest is None else jax.tree.map(lambda *pair: np.concatenate(pair), rest, batch)
                 while rest is not None and rows_of(rest) >= self._size:
@@ -270,7 +271,7 @@ def as_numbers(data: Any, dtype: Any) -> Any:
             raise DataError(
                 f"an array of {array.dtype} is no array of numbers.", do="encode text and dates as numbers first."
             )
-        return array if array.dtype.kind == "b" or _fits_device(array) else array.astype(dtype)
+        return array if array.dtype.kind == "b" or _fits_device(array) else array.astype(dtype, copy=False)
 
     arrays = jax.tree.map(convert, data)
     rows_of(arrays)
