@@ -215,7 +215,7 @@ def test_second_order_methods_go_on(optimizer: str):
 def test_a_plateau_ends_a_phase():
     model = new()
     result = ew.fit(
-        model, (X, Y), optimizer="adam:1e-9", schedule=[Steps(1000, patience=2), Refine(5), 20], validate_every=10
+        model, (X, Y), optimizer="adam:1e-30", schedule=[Steps(1000, patience=2), Refine(5), 20], validate_every=10
     )
     assert result.history.events == ((30, "plateau"), (30, "refine:5"))  # a rate that changes nothing
     assert result.step == 50

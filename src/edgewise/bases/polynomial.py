@@ -134,9 +134,9 @@ def _evaluated(polynomials: _Polynomials, place: Array | Ends) -> list[Array]:
 @_evaluated.defjvp
 def _rates(polynomials, primals, tangents):
     (place,), (rate,) = primals, tangents
-    values = _evaluated(polynomials, place)
+    values = _values(polynomials, place)
     change = -place.side * rate.gap if isinstance(place, Ends) else rate
-    changes = [slope * change for slope in _evaluated(polynomials.slopes, place)]
+    changes = [slope * change for slope in _values(polynomials.slopes, place)]
     return values, [jnp.zeros_like(change), *changes][: len(values)]
 
 
