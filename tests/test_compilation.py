@@ -133,13 +133,10 @@ def test_arrays_are_filled_as_the_program_would(ensemble, dtype):
     filled, expected = filling(params, rest, 4), jax.jit(function, static_argnums=2)(params, rest, 4)
     assert calls == []
     assert jax.tree.structure(filled) == jax.tree.structure(expected)
+    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
+    plain = lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else np.asarray(leaf, float)
     for ours, theirs in zip(jax.tree.leaves(filled), jax.tree.leaves(expected), strict=True):
         assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype)
-        plain = (
-            jax.random.key_data
-            if jnp.issubdtype(ours.dtype, jax.dtypes.extended)
-            else (lambda leaf: np.asarray(leaf, float))
-        )
         np.testing.assert_array_equal(plain(ours), plain(theirs))
     params["w"][:] = 7  # what is filled is nobody else's
     np.testing.assert_array_equal(filled["params"]["w"], expected["params"]["w"])

@@ -228,9 +228,8 @@ def test_products_by_rows_have_the_derivatives_of_any_product(argnums):
         stacked = jax.vmap(jax.grad(square, argnums), (None, 0))
         several = jnp.stack([columns, 2 * columns])
         both_ways = jax.jacfwd(jax.grad(square, argnums), argnums), jax.jacrev(jax.jacfwd(square, argnums), argnums)
-        return [each(flat, columns) for each in (forward, jax.grad(square, argnums), *both_ways)], stacked(
-            flat, several
-        )
+        alone = [each(flat, columns) for each in (forward, jax.grad(square, argnums), *both_ways)]
+        return alone, stacked(flat, several)
 
     expected = derivatives(lambda flat, columns, precision: jnp.matmul(flat.T, columns, precision=precision))
     found = derivatives(contract_module._product_by_rows)

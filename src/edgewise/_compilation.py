@@ -75,17 +75,12 @@ class CompiledBySize:
     def __init__(self, function: Callable, **options: Any):
         self.divided = jax.jit(function, **options)
         self.undivided = jax.jit(function, compiler_options=_ON_ONE_CORE, **options)
-        self._small: dict[Any, bool] = {}  # by the shapes of the arguments
         update_wrapper(self, function)
 
     def __call__(self, *arguments: Any) -> Any:
-        leaves, structure = jax.tree.flatten(arguments)
-        shapes = structure, *(getattr(leaf, "shape", leaf) for leaf in leaves)
-        if shapes not in self._small:
-            # the trace is kept: the program that is called does not repeat it
-            numbers = lambda: _numbers(self.divided.trace(*arguments).jaxpr.jaxpr)
-            self._small[shapes] = jax.default_backend() == "cpu" and numbers() <= _SMALL
-        return (self.undivided if self._small[shapes] else self.divided)(*arguments)
+        # the trace is kept: the program that is called does not repeat it
+        small = jax.default_backend() == "cpu" and _numbers(self.divided.trace(*arguments).jaxpr.jaxpr) <= _SMALL
+        return (self.undivided if small else self.divided)(*arguments)
 
 
 def _numbers(program: core.Jaxpr) -> int:
