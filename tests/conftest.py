@@ -12,6 +12,7 @@ from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
+os.environ["EDGEWISE_KERNELS"] = "0"  # whatever this machine has: test_kernels.py compiles its own
 # Most of the time goes into compiling programs that run once, so little of it is spent on making them fast. The older
 # emitter of fusions compiles in two thirds of the time of XLA's own choice; its programs take twice as long.
 os.environ.setdefault(

@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import pairwise
 from math import comb, factorial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from numpy.polynomial import Polynomial
 
 from edgewise._numerics import floats, magnitude, negative_part, positive_part
 from edgewise.bases.base import Basis, Refinement, State
 from edgewise.bases.broadcasting import broadcast_modes
+from edgewise.bases.compiled import Compiled, Rate
 from edgewise.bases.placement import Importance, continued
 from edgewise.bases.squash import check_domain
 from edgewise.errors import EdgewiseError, check_choice, check_count
@@ -28,7 +30,7 @@ _MAX_DEGREE = 7  # beyond, the truncated powers of the uniform form cancel in fl
 
 
 @dataclass(frozen=True)
-class BSpline(Basis):
+class BSpline(Compiled, Basis):
     """B-splines of a ``degree`` on ``intervals`` cells, with the knots continued beyond both ends: G + k modes.
 
     Args:
@@ -174,19 +176,45 @@ class BSpline(Basis):
         u = inside - (cell.astype(z.dtype) - half)
         if self.extrapolate == "linear":
             beyond = negative_part(z + half) + positive_part(z - half)
-            values, slopes = jax.jvp(lambda u: _in_cell(u, self.degree), (u,), (jnp.ones_like(u),))
+            values, slopes = jax.jvp(lambda u: _in_cell(u, self.degree, jnp.ones_like(u)), (u,), (jnp.ones_like(u),))
             values = [value + slope * beyond for value, slope in zip(values, slopes, strict=True)]
         else:
-            values = _in_cell(u, self.degree)
+            values = _in_cell(u, self.degree, jnp.ones_like(u))
         return cell, [value.astype(x.dtype) for value in values]
+
+    @property
+    def compiled_as(self):
+        smooth = self.degree > 1  # of a first degree, two slopes meet at a knot, and one is chosen
+        return "splines" if smooth and self.support and type(self) is BSpline else None
+
+    def compiled_constants(self, order):
+        pieces = _in_cell(Polynomial([0.0, 1.0]), self.degree, Polynomial([1.0]))
+        values, slopes = (
+            np.stack([np.resize(np.append(piece.deriv(n).coef, np.zeros(n)), self.degree + 1) for piece in pieces])
+            for n in (order, order + 1)
+        )
+        linear = self.extrapolate == "linear"
+        keep = order == 0 or (order == 1 and linear)
+        slopes = slopes * (order == 0 and linear)
+        return np.array([self.intervals, self.degree, keep, *values.ravel(), *slopes.ravel()])
+
+    def compiled_table(self, state):
+        return state["ends"]
+
+    def compiled_rates(self, order, x, dx, table, dtable):
+        in_spacings = lambda x, ends: self._from_middle(x, ends[..., None, :, 0], ends[..., None, :, 1])
+        changes = (dx if dx is not None else jnp.zeros_like(x), dtable if dtable is not None else jnp.zeros_like(table))
+        return [Rate(order + 1, jax.jvp(in_spacings, (x, table), changes)[1])]
 
     def _in_spacings(self, x: Array, state) -> Array:
         """``x`` in knot spacings from the middle of the domain."""
         wide = jnp.promote_types(x.dtype, jnp.float32)
         ends = state["ends"].astype(wide).reshape(*[1] * (x.ndim - 1), -1, 2)
-        low, high = ends[..., 0], ends[..., 1]
-        # from the middle, not from the first knot: float32 then keeps 1e-5 at 200 cells
-        return (x.astype(wide) - (low + high) / 2) * (self.intervals / (high - low))
+        return self._from_middle(x.astype(wide), ends[..., 0], ends[..., 1])
+
+    def _from_middle(self, x: Array, low: Array, high: Array) -> Array:
+        # not from the first knot: float32 then keeps 1e-5 at 200 cells
+        return (x - (low + high) / 2) * (self.intervals / (high - low))
 
     def _uniform(self, z: Array, modes: slice) -> Array:
         """Modes on uniform knots at ``z`` ``[*batch, modes or 1, n_in]``, or one mode at ``[*batch, n_in]``."""
@@ -291,9 +319,12 @@ def _hat_slope(primals, tangents):
     return _hat(z, centres), slope * tangents[0]
 
 
-def _in_cell(u: Array, degree: int) -> list[Array]:
-    """The k + 1 B-splines of unit knot spacing that are not 0 in a cell, at ``u`` in [0, 1], from the left one on."""
-    values = [jnp.ones_like(u)]
+def _in_cell(u: Any, degree: int, one: Any) -> list[Any]:
+    """The k + 1 B-splines of unit knot spacing that are not 0 in a cell, at ``u`` in [0, 1], from the left one on.
+
+    ``one`` is 1 in the type of ``u``: arrays, or polynomials.
+    """
+    values = [one]
     for k in range(1, degree + 1):
         falling = [(j + 1 - u) * value for j, value in enumerate(values)]
         rising = [(u + (k - 1 - j)) * value for j, value in enumerate(values)]

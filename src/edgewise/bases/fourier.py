@@ -14,6 +14,7 @@ from jax import Array
 
 from edgewise._numerics import sincos
 from edgewise.bases.base import Basis, Refinement
+from edgewise.bases.compiled import Compiled, Rate
 from edgewise.errors import check_count, check_positive
 
 __all__ = ["Fourier"]
@@ -23,7 +24,7 @@ _LISTED = 16  # waves computed one by one; beyond, all that are known give as ma
 
 
 @dataclass(frozen=True)
-class Fourier(Basis):
+class Fourier(Compiled, Basis):
     """cos(2 pi k x / period) for k = 1..order, then sin(2 pi k x / period) for k = 1..order.
 
     Args:
@@ -72,6 +73,19 @@ class Fourier(Basis):
     def _angle(self, x):
         scale = float(2 * np.pi / self.period)
         return x if scale == 1.0 else x * scale
+
+    @property
+    def compiled_as(self):
+        return "waves" if type(self) is Fourier else None
+
+    def compiled_constants(self, order):
+        scale, k = 2 * np.pi / self.period, np.arange(1, self.order + 1)
+        signs = [(1, 1), (-1, 1), (-1, -1), (1, -1)][order % 4]  # of the derivatives of cosine and sine
+        factors = np.concatenate([sign * (k * scale) ** order for sign in signs])
+        return np.array([self.order, self.constant, order == 0, scale, order % 2, *factors])
+
+    def compiled_rates(self, order, x, dx, table, dtable):
+        return [] if dx is None else [Rate(order + 1, dx)]
 
     def extended(self, state, size, *, n_in, key, importance=None):
         finer = self.resized(size)

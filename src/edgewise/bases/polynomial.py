@@ -15,6 +15,7 @@ import numpy as np
 from jax import Array
 
 from edgewise.bases.base import Basis
+from edgewise.bases.compiled import Compiled, Rate
 from edgewise.bases.squash import Ends, check_squash, squash_to_ends, squash_to_point
 from edgewise.errors import check_count
 
@@ -25,7 +26,7 @@ _STRETCH = 16  # steps of a recurrence that a kernel repeats: fewer take more me
 
 
 @dataclass(frozen=True)
-class OrthogonalPolynomials(Basis):
+class OrthogonalPolynomials(Compiled, Basis):
     """Jacobi polynomials P_0, ..., P_degree, each times a constant; a family names ``exponents`` and ``end_values``.
 
     Evaluated by their three-term recurrence (DLMF 18.9.1); for high degrees in differences anchored at the nearer end
@@ -58,10 +59,38 @@ class OrthogonalPolynomials(Basis):
     def size(self) -> int:
         return self.degree + 1
 
-    def modes(self, x, state):
+    @property
+    def _polynomials(self) -> _Polynomials:
         right, left = (tuple(self.end_values(exponent).tolist()) for exponent in self.exponents)
+        return _Polynomials(*self.exponents, right, left)
+
+    def _place(self, x: Array) -> Array | Ends:
         squashed = squash_to_point if self.degree <= _PLAIN_DEGREE else squash_to_ends
-        return _values(_Polynomials(*self.exponents, right, left), squashed(x, self.squash, self.domain))
+        return squashed(x, self.squash, self.domain)
+
+    def modes(self, x, state):
+        return _values(self._polynomials, self._place(x))
+
+    @property
+    def compiled_as(self):
+        return "polynomials" if type(self).modes is OrthogonalPolynomials.modes else None
+
+    def compiled_constants(self, order):
+        low, high = self.domain
+        place = [self.squash == "tanh", (low + high) / 2, 2 / (high - low), *_in_two(low), *_in_two(high)]
+        if order > self.degree:
+            return np.array([*place, self.size])
+        polynomials = self._polynomials
+        for _ in range(order):
+            polynomials = polynomials.slopes
+        signs = (-1.0) ** np.arange(self.size - order)
+        ends = np.stack([polynomials.right, signs * polynomials.left], axis=1)
+        sides = (polynomials.alpha, polynomials.beta), (polynomials.beta, polynomials.alpha)
+        steps = [[_coefficients(n, *side) for side in sides] for n in range(self.degree - order)]
+        return np.concatenate([place, [order], ends.ravel(), np.swapaxes(steps, 1, 2).ravel() if steps else []])
+
+    def compiled_rates(self, order, x, dx, table, dtable):
+        return [] if dx is None else [Rate(order + 1, _change(*jax.jvp(self._place, (x,), (dx,))))]
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"
@@ -125,6 +154,11 @@ class _Polynomials:
         return [ratio * _by_side(ends, *values) for ratio, values in zip(ratios, at_ends, strict=True)]
 
 
+def _change(place: Array | Ends, rate: Any) -> Array:
+    """The rate of change of a point, of one of its place."""
+    return -place.side * rate.gap if isinstance(place, Ends) else rate
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _evaluated(polynomials: _Polynomials, place: Array | Ends) -> list[Array]:
     """P_0, ..., P_n at ``place``; derivatives of any order are the recurrence of another family, none is expanded."""
@@ -135,12 +169,18 @@ def _evaluated(polynomials: _Polynomials, place: Array | Ends) -> list[Array]:
 def _rates(polynomials, primals, tangents):
     (place,), (rate,) = primals, tangents
     values = _values(polynomials, place)
-    change = -place.side * rate.gap if isinstance(place, Ends) else rate
+    change = _change(place, rate)
     changes = [slope * change for slope in _values(polynomials.slopes, place)]
     return values, [jnp.zeros_like(change), *changes][: len(values)]
 
 
 _values = jax.jit(_evaluated, static_argnums=0)  # traced once for all layers and derivatives that share it
+
+
+def _in_two(value: float) -> tuple[float, float]:
+    """A number as one of float32 and what that leaves."""
+    rounded = float(np.float32(value))
+    return rounded, value - rounded
 
 
 def _line(t: Array, slope: float, offset: float = 0.0) -> Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from edgewise._numerics import magnitude
+from edgewise.bases.compiled import Compiled, Rate
 from edgewise.bases.radial import Radial, even_points
 from edgewise.errors import check_choice
 
@@ -23,7 +24,7 @@ _KERNELS = {
 
 
 @dataclass(frozen=True)
-class RBF(Radial):
+class RBF(Compiled, Radial):
     """phi((x - centre_m) / width_m) with evenly spaced centres.
 
     Args:
@@ -43,6 +44,26 @@ class RBF(Radial):
 
     def mode(self, x, centre, inverse_width):
         return _KERNELS[self.kernel]((x - centre) * inverse_width)
+
+    @property
+    def compiled_as(self):
+        return "gaussians" if self.kernel == "gaussian" and type(self) is RBF else None
+
+    def compiled_constants(self, order):
+        return np.array([order])
+
+    def compiled_table(self, state):
+        return jnp.concatenate([state["centres"], 1 / state["widths"]], axis=-1)
+
+    def compiled_rates(self, order, x, dx, table, dtable):
+        rates = [] if dx is None else [Rate(order + 1, dx)]
+        if dtable is not None:  # B' = phi'(r) / width, with r = (x - centre) / width
+            centres, inverse = jnp.split(jnp.swapaxes(table, -1, -2), 2, axis=-2)
+            moved, widened = jnp.split(jnp.swapaxes(dtable, -1, -2), 2, axis=-2)
+            widened = widened / inverse
+            rates += [Rate(order + 1, mode=-moved - centres * widened), Rate(order + 1, x, widened)]
+            rates += [Rate(order, mode=order * widened)] if order else []
+        return rates
 
     def default_std(self, fan_in, modes):
         return 1.0 / np.sqrt(fan_in * modes), "truncated_normal"

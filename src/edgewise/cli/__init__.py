@@ -1,4 +1,4 @@
-"""The commands: ``edgewise study``, ``fit``, ``predict``, ``show``, ``discover`` and ``pde``.
+"""The commands: ``edgewise study``, ``fit``, ``predict``, ``show``, ``discover``, ``pde`` and ``kernels``.
 
 Nothing heavy is imported before the arguments are read, so that help and mistakes are answered at once.
 """
@@ -9,13 +9,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from edgewise.cli import discover, fit, pde, predict, show, study
+from edgewise.cli import discover, fit, kernels, pde, predict, show, study
 from edgewise.cli.parsing import BAD_INPUT, INTERRUPTED, NOT_SAVED, Parser, Version, complain, print_plainly
 from edgewise.errors import EdgewiseError
 
 __all__ = ["main"]
 
-COMMANDS = {"study": study, "fit": fit, "predict": predict, "show": show, "discover": discover, "pde": pde}
+COMMANDS = {
+    "study": study,
+    "fit": fit,
+    "predict": predict,
+    "show": show,
+    "discover": discover,
+    "pde": pde,
+    "kernels": kernels,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

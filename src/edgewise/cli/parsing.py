@@ -12,6 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
+from edgewise._files import cache_folder
 from edgewise.errors import EdgewiseError
 
 __all__ = [
@@ -105,11 +106,9 @@ def enable_compilation_cache() -> None:
     ``EDGEWISE_CACHE_DIR`` names another folder, or ``0`` for none; JAX's own setting goes first, and so does that of a
     program that has imported JAX already.  A folder that cannot be written to is passed over, since only time is lost.
     """
-    place = os.environ.get("EDGEWISE_CACHE_DIR", "")
-    if place == "0" or "jax" in sys.modules or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    folder = cache_folder()
+    if folder is None or "jax" in sys.modules or os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
-    caches = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(place) if place else Path(caches) / "edgewise"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not os.access(folder, os.W_OK):
