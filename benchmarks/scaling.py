@@ -46,7 +46,7 @@ def measured(basis, width: int, batch: int, seconds: float) -> list[float]:
 
 
 def main(quick: bool) -> str:
-    """Tables and a plot; slopes are of the last two doublings of each axis, where the constant has worn off."""
+    """Tables and a plot; slopes over each axis, and of its last two doublings, where the constant has worn off."""
     axes = {
         "width": [64, 128] if quick else [16, 32, 64, 128, 256, 512],
         "batch": [256, 512] if quick else [64, 256, 1024, 4096, 16384],
@@ -64,16 +64,24 @@ def main(quick: bool) -> str:
                 )
                 found.append(measured(make(modes), width, batch, seconds))
             table = np.array(found)
+            table[:, 2:] = np.maximum(table[:, 2:], 1)  # no memory at all has no logarithm
             curves[family, axis] = values, table
-            slopes = [np.polyfit(np.log(values[-3:]), np.log(table[-3:, i] + 1), 1)[0] if i > 1 else
-                      np.polyfit(np.log(values[-3:]), np.log(table[-3:, i]), 1)[0] for i in range(4)]  # fmt: skip
+            ends = (slice(None), slice(-3, None))
+            slopes = [_slope(values, table[:, column], part) for column in range(4) for part in ends]
             times = ", ".join(f"{1e3 * t:.2f}" for t in table[:, 0])
             memory = ", ".join(f"{m / 2**20:.1f}" for m in table[:, 2])
-            rows.append([family, axis, ", ".join(map(str, values)), times, memory, *(f"{s:.2f}" for s in slopes)])
+            pairs = [f"{slopes[i]:.2f} / {slopes[i + 1]:.2f}" for i in range(0, 8, 2)]
+            rows.append([family, axis, ", ".join(map(str, values)), times, memory, *pairs])
     if not quick:
         plot(curves, axes)
     header = ["family", "over", "values", "ms", "temp MiB", "time slope", "floor's", "memory slope", "floor's"]
-    return "Forward + backward, 64-64, batch 1024 where not varied.\n\n" + markdown(header, rows)
+    what = "Forward + backward, 64-64, batch 1024 where not varied; slopes over all values / the last two doublings."
+    return f"{what}\n\n" + markdown(header, rows)
+
+
+def _slope(values, measured, part: slice) -> float:
+    """Of the logarithms."""
+    return np.polyfit(np.log(values[part]), np.log(measured[part]), 1)[0]
 
 
 def plot(curves, axes) -> None:

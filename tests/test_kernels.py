@@ -238,10 +238,10 @@ def test_training_takes_the_same_way(monkeypatch):
     data = data, np.sin(3 * data[:, :1]) * data[:, 1:]
 
     def trained():
-        model = ew.KAN([2, 40, 1], ew.BSpline(3, 6), rngs=nnx.Rngs(0))
-        one = ew.fit(model, data, steps=20).history.loss
-        several = ew.fit_ensemble(model, data, seeds=2, steps=10)
-        return np.asarray(one), np.asarray(several.history.loss)
+        make = lambda seed: ew.KAN([2, 40, 1], ew.BSpline(3, 6), rngs=nnx.Rngs(seed))
+        one = ew.fit(make(0), data, steps=20).history.loss
+        several = ew.fit_ensemble(make, data, seeds=2, steps=10)
+        return np.asarray(one), np.asarray(several.loss)
 
     found = trained()
     monkeypatch.setenv("EDGEWISE_KERNELS", "0")

@@ -4,7 +4,8 @@
 
 #include "vectors.h"
 
-// What a family is at one node: `constants` are those that its page gives for a derivative, `table` is the node's state.
+// What a family is at one node: `constants` are those that its page gives for a derivative, `table` is the node's
+// state.
 struct Family {
   int64_t kind;
   int first, size;
@@ -71,7 +72,8 @@ static int spline_terms(const Family& f) { return (int)f.constants[1] + 1; }
 
 static void spline_cells(const Family& f, const float* x, Cells& cells) {
   const int terms = spline_terms(f);
-  const float count = f.constants[0], keep = f.constants[2], *values = f.constants + 3, *slopes = values + terms * terms;
+  const float count = f.constants[0], keep = f.constants[2], *values = f.constants + 3,
+              *slopes = values + terms * terms;
   const float low = f.table[0], high = f.table[1], half = 0.5f * count;
   for (int row = 0; row < ROWS; row += LANES) {
     const Vector z = (load(x + row) - (low + high) / 2) * (count / (high - low));
@@ -141,8 +143,8 @@ static void gaussians(const Family& f, const float* x, float* out) {
   }
 }
 
-// x / (1 + e^-x).  constants: the order of the derivative; the polynomials in 1 / (1 + e^-x) that the derivatives of this
-// order and of the one before are, lowest power first, of as many coefficients each.
+// x / (1 + e^-x).  constants: the order of the derivative; the polynomials in 1 / (1 + e^-x) that the derivatives of
+// this order and of the one before are, lowest power first, of as many coefficients each.
 static void swish(const Family& f, const float* x, float* out) {
   const int order = (int)f.constants[0], terms = order + 2;
   const float *powers = f.constants + 1, *before = powers + terms;

@@ -4,8 +4,8 @@
 //
 // by its derivatives with respect to g (the outputs of a layer), c (the gradient of its coefficients) and w (that of
 // its inputs, where B_m stands for a derivative), as trilinear.py says.  The modes B_m are computed for a few nodes and
-// ROWS samples at a time, in the layout that the product wants, and never leave the cache.  Of splines only those
-// that are not 0 are.
+// ROWS samples at a time, in the layout that the product wants, and never leave the cache; of splines, only those that
+// are not 0.
 //
 // Called by XLA through its foreign function interface.  Arrays are row-major, and have a leading axis of models.
 
@@ -16,9 +16,9 @@ namespace ffi = xla::ffi;
 using Array = ffi::Buffer<ffi::F32>;
 using Result = ffi::ResultBuffer<ffi::F32>;
 
-constexpr int DEPTH = 96;     // modes of nodes at a time: their values fill most of a first-level cache
-constexpr int CACHED = 1 << 17;  // sums of a task, which leaves room in a second-level cache
-constexpr int SAMPLES = 256;  // of a task, at most: what is copied for one serves all of them
+constexpr int DEPTH = 96;            // modes of nodes at a time: their values fill half of a first-level cache
+constexpr int64_t CACHED = 1 << 17;  // sums of a task, which leave room in a second-level cache
+constexpr int64_t SAMPLES = 256;     // of a task, at most: what is copied for one serves all of them
 
 static int64_t up_to_lanes(int64_t count) { return (count + LANES - 1) / LANES * LANES; }
 
@@ -38,8 +38,9 @@ struct Layer {
   // task(model, sample, samples) for all samples of all models, in parts that all threads have some of.
   template <class Task>
   void by_samples(ffi::ThreadPool& pool, Task task) const {
-    const int64_t share = batch * models / (2 * pool.num_threads()) / ROWS * ROWS;
-    const int64_t most = std::clamp<int64_t>(share, ROWS, SAMPLES), parts = (batch + most - 1) / most;
+    const int64_t share = batch * models / (2 * pool.num_threads()), cached = CACHED / outputs;
+    const int64_t most = std::max<int64_t>(ROWS, std::min({share, cached, SAMPLES}) / ROWS * ROWS);
+    const int64_t parts = (batch + most - 1) / most;
     in_parallel(pool, models * parts, work(), [=](int64_t number) {
       const int64_t sample = number % parts * most;
       task(number / parts, sample, std::min(most, batch - sample));
@@ -92,8 +93,8 @@ struct Layer {
   }
 };
 
-// The coefficients of these nodes, in the order of Layer::modes, in groups of TILE outputs: to[(o / TILE * depth + d) * TILE
-// + o % TILE], the last group filled up with anything.
+// The coefficients of these nodes, in the order of Layer::modes, in groups of TILE outputs, the last one filled up with
+// anything: to[(o / TILE * depth + d) * TILE + o % TILE].
 static void pack_by_outputs(const Layer& l, const float* c, int64_t node, int count, float* to) {
   const int64_t depth = count * l.kept();
   for (int64_t d = 0; d < depth; d++) {
@@ -211,24 +212,25 @@ static ffi::Error outputs(ffi::ThreadPool pool, Array x, Array w, Array c, Array
 // ---- coefficients: dc[m,i,o] = sum over b of w[b,i] B_m(x[b,i]) g[b,o] ---------------------------------------------
 
 // Of `count` nodes, added to sums[(i * kept + m) * width + o]; of rates [rows][width].
-static void dense_coefficients(const Layer& l, const float* rates, int64_t model, int64_t sample, int rows, int64_t node,
-                               int64_t count, float* sums) {
+static void dense_coefficients(const Layer& l, const float* rates, int64_t model, int64_t sample, int rows,
+                               int64_t node, int64_t count, float* sums) {
   const int64_t width = up_to_lanes(l.outputs);
   const int step = l.nodes_at_a_time();
   float* panel = scratch(1, (size_t)step * l.kept() * ROWS);
-  const Right packed{pack_by_pairs(rates, rows, width, scratch(4, (width + LANES) * ROWS)), std::min<int64_t>(width, PAIR),
-                     (int64_t)rows * PAIR};
+  const Right packed{pack_by_pairs(rates, rows, width, scratch(4, (width + LANES) * ROWS)),
+                     std::min<int64_t>(width, PAIR), (int64_t)rows * PAIR};
   for (int64_t begin = 0; begin < count; begin += step) {
     const int some = std::min<int64_t>(step, count - begin), depth = some * l.kept();
     l.modes(model, sample, rows, node + begin, some, panel);
     for (int d = 0; d < depth; d += TILE)
-      tiles(std::min(TILE, depth - d), width, rows, {panel + d * ROWS, 1, ROWS}, packed, {sums + d * width, width, true});
+      tiles(std::min(TILE, depth - d), width, rows, {panel + d * ROWS, 1, ROWS}, packed,
+            {sums + d * width, width, true});
     sums += depth * width;
   }
 }
 
-static void sparse_coefficients(const Layer& l, const float* rates, int64_t model, int64_t sample, int rows, int64_t node,
-                                int64_t count, float* sums) {
+static void sparse_coefficients(const Layer& l, const float* rates, int64_t model, int64_t sample, int rows,
+                                int64_t node, int64_t count, float* sums) {
   const int64_t width = up_to_lanes(l.outputs);
   Cells cells;
   for (int64_t i = 0; i < count; i++, sums += l.kept() * width) {
@@ -290,15 +292,16 @@ static void dense_weights(const Layer& l, const Array& c, const Array& g, int64_
   for (int64_t node = 0; node < l.nodes; node += step) {
     const int count = std::min<int64_t>(step, l.nodes - node), depth = count * l.kept();
     for (int d = 0; d < depth; d++)
-      std::memcpy(packed + d * l.outputs, Layer::part(c, model) + (d % l.kept() * l.nodes + node + d / l.kept()) * l.outputs,
+      std::memcpy(packed + d * l.outputs,
+                  Layer::part(c, model) + (d % l.kept() * l.nodes + node + d / l.kept()) * l.outputs,
                   sizeof(float) * l.outputs);
     for (int block = 0; block < blocks; block++) {
       l.modes(model, sample + block * ROWS, rows_of(block), node, count, panel);
       std::fill(found, found + count * ROWS, 0.0f);
       for (int d = 0; d < depth; d += TILE) {
         const int some = std::min(TILE, depth - d);
-        tiles(some, ROWS, l.outputs, {packed + d * l.outputs, 1, l.outputs}, {rates + block * l.outputs * ROWS, ROWS, PAIR},
-              {sums, ROWS, false});
+        tiles(some, ROWS, l.outputs, {packed + d * l.outputs, 1, l.outputs},
+              {rates + block * l.outputs * ROWS, ROWS, PAIR}, {sums, ROWS, false});
         for (int r = 0; r < some; r++)
           for (int row = 0; row < ROWS; row += LANES) {
             float* into = found + (d + r) / l.kept() * ROWS + row;

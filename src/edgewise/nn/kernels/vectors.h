@@ -25,8 +25,16 @@ typedef float Unaligned __attribute__((vector_size(4 * LANES), aligned(4), may_a
 static inline Vector load(const float* p) { return *(const Unaligned*)p; }
 static inline void store(float* p, Vector v) { *(Unaligned*)p = v; }
 static inline Vector all(float value) { return value - Vector{}; }
-static inline Vector bits(Integers v) { Vector r; std::memcpy(&r, &v, sizeof r); return r; }
-static inline Integers bits(Vector v) { Integers r; std::memcpy(&r, &v, sizeof r); return r; }
+static inline Vector bits(Integers v) {
+  Vector r;
+  std::memcpy(&r, &v, sizeof r);
+  return r;
+}
+static inline Integers bits(Vector v) {
+  Integers r;
+  std::memcpy(&r, &v, sizeof r);
+  return r;
+}
 static inline Vector magnitude(Vector v) { return bits(bits(v) & 0x7fffffff); }
 static inline Vector between(Vector low, Vector v, Vector high) {
   v = v < low ? low : v;  // a NaN stays one
@@ -58,7 +66,8 @@ static inline Vector exponential(Vector v) {
 // (sin v, cos v) to 2e-7 for |v| < 1e4: Cody-Waite reduction, and the tangent of the half angle.
 static inline void sine_cosine(Vector v, Vector& sine, Vector& cosine) {
   const Vector quarter = between(all(-4e6f), rounded(between(all(-4e6f), v * 0.636619772f, all(4e6f))), all(4e6f));
-  const Vector r = ((v - quarter * 1.5703125f) - quarter * 4.837512969970703125e-4f) - quarter * 7.54978995489188216e-8f;
+  const Vector r =
+      ((v - quarter * 1.5703125f) - quarter * 4.837512969970703125e-4f) - quarter * 7.54978995489188216e-8f;
   const Vector half = between(all(-0.5f), r * 0.5f, all(0.5f)), square = half * half;
   const Vector tangent =
       ((((0.02575651f * square + 0.053414f) * square + 0.13336503f) * square + 0.3333327f) * square + 1.0f) * half;
@@ -130,7 +139,8 @@ static void transpose(const float* from, int64_t stride, int rows, int columns, 
 static void turn_in(const float* from, int64_t stride, int rows, int count, float* out) {
   transpose(from, stride, rows, count, out, ROWS);
   if (rows < ROWS)
-    for (int column = 0; column < count; column++) std::fill(out + column * ROWS + rows, out + (column + 1) * ROWS, 0.0f);
+    for (int column = 0; column < count; column++)
+      std::fill(out + column * ROWS + rows, out + (column + 1) * ROWS, 0.0f);
 }
 
 static void turn_out(const float* from, int rows, int count, float* out, int64_t stride) {
