@@ -97,7 +97,7 @@ def _compiled(basis, x, state, coef, first, precision, branch, bias):
         else:
             start = jnp.matmul(residual(x), kernel, precision=precision)
             start = start if bias is None else start + bias[None]
-    return kernels.layer_sum(basis, x, basis.compiled_table(state), coef, first, start)
+    return kernels.layer_sum(basis, x, basis.compiled_table(state).astype(x.dtype), coef, first, start)
 
 
 def _by_blocks(basis, x, state, coef, first, precision):
