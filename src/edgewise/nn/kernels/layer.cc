@@ -125,13 +125,18 @@ static const float* pack_by_pairs(const float* from, int64_t rows, int64_t width
   return to;
 }
 
-// `task` with the number of terms as a constant, so that its loops over them are unrolled.
+// task(terms, width) with the number of terms as a constant, so that its loops over them are unrolled, and the width,
+// too, where it is that of one vector.
 template <int TERMS = MOST_TERMS, class Task>
-static void with_terms(int terms, Task task) {
+static void with_sizes(int terms, int64_t width, Task task) {
   if constexpr (TERMS > 1) {
-    if (terms < TERMS) return with_terms<TERMS - 1>(terms, task);
+    if (terms < TERMS) return with_sizes<TERMS - 1>(terms, width, task);
   }
-  task(std::integral_constant<int, TERMS>());
+  const std::integral_constant<int, TERMS> count;
+  if (width == LANES)
+    task(count, std::integral_constant<int64_t, LANES>());
+  else
+    task(count, width);
 }
 
 // ---- outputs: y[b,o] = start[b,o] + sum over m and i of w[b,i] B_m(x[b,i]) c[m,i,o] --------------------------------
@@ -182,7 +187,7 @@ static void sparse_outputs(const Layer& l, const Array& c, const Array& start, i
     for (int64_t begin = 0; begin < samples; begin += ROWS) {
       const int rows = std::min<int64_t>(ROWS, samples - begin);
       l.cells(model, sample + begin, rows, node, cells);
-      with_terms(spline_terms(l.family), [&, sums](auto terms) {
+      with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
         for (int row = 0; row < rows; row++) {
           const float* rates = from + cells.first[row] * width;
           float* into = sums + (begin + row) * width;
@@ -235,7 +240,7 @@ static void sparse_coefficients(const Layer& l, const float* rates, int64_t mode
   Cells cells;
   for (int64_t i = 0; i < count; i++, sums += l.kept() * width) {
     l.cells(model, sample, rows, node + i, cells);
-    with_terms(spline_terms(l.family), [&, sums](auto terms) {
+    with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
       for (int row = 0; row < rows; row++) {
         float* into = sums + cells.first[row] * width;
         for (int64_t o = 0; o < width; o += LANES) {
@@ -327,7 +332,7 @@ static void sparse_weights(const Layer& l, const Array& c, const Array& g, int64
     for (int64_t begin = 0; begin < samples; begin += ROWS) {
       const int rows = std::min<int64_t>(ROWS, samples - begin);
       l.cells(model, sample + begin, rows, node, cells);
-      with_terms(spline_terms(l.family), [&, dw](auto terms) {
+      with_sizes(spline_terms(l.family), width, [&, dw](auto terms, auto width) {
         for (int row = 0; row < rows; row += LANES) {
           Vector products[LANES];
           const int some = std::min(LANES, rows - row);
