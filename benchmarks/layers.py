@@ -47,7 +47,9 @@ def case(family, n_in: int, n_out: int, rounds: int, seconds: float, batch: int 
 
     def layer(module):
         graphdef, parameters, rest = nnx.split(module, nnx.Param, ...)
-        return passes(lambda p, x: nnx.merge(graphdef, p, rest)(x), parameters, x)
+        # as plain arrays, which the floor is called with, too: taking a state of Flax apart is no work of a layer
+        leaves, structure = jax.tree.flatten(parameters)
+        return passes(lambda p, x: nnx.merge(graphdef, structure.unflatten(p), rest)(x), leaves, x)
 
     programs = {"floor": passes(jnp.matmul, a, w), "edgewise": layer(ours), "jaxkan": layer(theirs)}
     settings = {"rounds": rounds, "seconds": seconds, "calls": calls}
