@@ -56,7 +56,8 @@ struct Layer {
 
   // Of nodes from `node` on, at the samples from `sample` on: points and factors, [count][ROWS], 0 beyond the last row;
   // whether there are factors.
-  bool points(int64_t model, int64_t sample, int rows, int64_t node, int count, float* points, float* factors) const {
+  bool points(int64_t model, int64_t sample, int rows, int64_t node, int64_t count, float* points,
+              float* factors) const {
     const int64_t begin = sample * nodes + node;
     turn_in(part(x, model) + begin, nodes, rows, count, points);
     const bool one_for_all = !w || (w->dimensions()[1] == 1 && w->dimensions()[2] == 1 && batch * nodes > 1);
@@ -82,14 +83,28 @@ struct Layer {
     }
   }
 
-  // The splines of one node that are not 0 at these samples, times the factors.
-  void cells(int64_t model, int64_t sample, int rows, int64_t node, Cells& cells) const {
-    alignas(64) float at[ROWS], factors[ROWS];
-    const bool weighted = points(model, sample, rows, node, 1, at, factors);
+  // The splines of one node that are not 0 at ROWS points, times their factors, or null for none.
+  void cells(int64_t model, int64_t node, const float* at, const float* factors, Cells& cells) const {
     spline_cells(of_node(model, node), at, cells);
-    for (int j = 0; weighted && j < spline_terms(family); j++)
+    for (int j = 0; factors && j < spline_terms(family); j++)
       for (int row = 0; row < ROWS; row += LANES)
         store(cells.values[j] + row, load(cells.values[j] + row) * load(factors + row));
+  }
+};
+
+// The points of `count` nodes at some samples, and their factors or null, by blocks of ROWS: [block][count][ROWS].
+struct Turned {
+  const float *at, *factors;
+
+  Turned(const Layer& l, int64_t model, int64_t sample, int64_t samples, int64_t node, int64_t count) {
+    const int64_t blocks = (samples + ROWS - 1) / ROWS, size = count * ROWS;
+    float *x = scratch(0, 2 * blocks * size), *w = x + blocks * size;
+    bool weighted = false;
+    for (int64_t block = 0; block < blocks; block++) {
+      const int rows = std::min<int64_t>(ROWS, samples - block * ROWS);
+      weighted = l.points(model, sample + block * ROWS, rows, node, count, x + block * size, w + block * size);
+    }
+    at = x, factors = weighted ? w : nullptr;
   }
 };
 
@@ -180,13 +195,15 @@ static void sparse_outputs(const Layer& l, const Array& c, const Array& start, i
     for (int64_t b = 0; b < samples; b++)
       std::memcpy(sums + b * width, begin + (one_for_all ? 0 : b * l.outputs), sizeof(float) * l.outputs);
   }
+  const Turned points(l, model, sample, samples, 0, l.nodes);
   Cells cells;
   for (int64_t node = 0; node < l.nodes; node++) {
     const float* from = Layer::part(c, model) + node * l.outputs;
     from = aligned_rows(from, l.nodes * l.outputs, l.kept(), l.outputs, packed);
     for (int64_t begin = 0; begin < samples; begin += ROWS) {
       const int rows = std::min<int64_t>(ROWS, samples - begin);
-      l.cells(model, sample + begin, rows, node, cells);
+      const int64_t place = begin * l.nodes + node * ROWS;
+      l.cells(model, node, points.at + place, points.factors ? points.factors + place : nullptr, cells);
       with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
         for (int row = 0; row < rows; row++) {
           const float* rates = from + cells.first[row] * width;
@@ -237,9 +254,10 @@ static void dense_coefficients(const Layer& l, const float* rates, int64_t model
 static void sparse_coefficients(const Layer& l, const float* rates, int64_t model, int64_t sample, int rows,
                                 int64_t node, int64_t count, float* sums) {
   const int64_t width = up_to_lanes(l.outputs);
+  const Turned points(l, model, sample, rows, node, count);
   Cells cells;
   for (int64_t i = 0; i < count; i++, sums += l.kept() * width) {
-    l.cells(model, sample, rows, node + i, cells);
+    l.cells(model, node + i, points.at + i * ROWS, points.factors ? points.factors + i * ROWS : nullptr, cells);
     with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
       for (int row = 0; row < rows; row++) {
         float* into = sums + cells.first[row] * width;
@@ -321,18 +339,21 @@ static void dense_weights(const Layer& l, const Array& c, const Array& g, int64_
 static void sparse_weights(const Layer& l, const Array& c, const Array& g, int64_t model, int64_t sample,
                            int64_t samples, float* dw) {
   const int64_t width = up_to_lanes(l.outputs);
+  const int64_t blocks = (samples + ROWS - 1) / ROWS;
   float *packed = scratch(1, l.kept() * width), *rates = scratch(3, samples * width);
+  float* found = scratch(2, blocks * l.nodes * ROWS);
   const float* own = Layer::part(g, model) + sample * l.outputs;
   own = aligned_rows(own, l.outputs, samples, l.outputs, rates);
+  const Turned points(l, model, sample, samples, 0, l.nodes);
   Cells cells;
-  dw += (model * l.batch + sample) * l.nodes;
   for (int64_t node = 0; node < l.nodes; node++) {
     const float* from = Layer::part(c, model) + node * l.outputs;
     from = aligned_rows(from, l.nodes * l.outputs, l.kept(), l.outputs, packed);
     for (int64_t begin = 0; begin < samples; begin += ROWS) {
       const int rows = std::min<int64_t>(ROWS, samples - begin);
-      l.cells(model, sample + begin, rows, node, cells);
-      with_sizes(spline_terms(l.family), width, [&, dw](auto terms, auto width) {
+      const int64_t place = begin * l.nodes + node * ROWS;
+      l.cells(model, node, points.at + place, points.factors ? points.factors + place : nullptr, cells);
+      with_sizes(spline_terms(l.family), width, [&, found](auto terms, auto width) {
         for (int row = 0; row < rows; row += LANES) {
           Vector products[LANES];
           const int some = std::min(LANES, rows - row);
@@ -346,12 +367,14 @@ static void sparse_weights(const Layer& l, const Array& c, const Array& g, int64
               products[lane] += sum * load(own + (begin + b) * width + o);
             }
           }
-          const Vector sums = sums_of(products);
-          for (int lane = 0; lane < some; lane++) dw[(begin + row + lane) * l.nodes + node] = sums[lane];
+          store(found + place + row, sums_of(products));
         }
       });
     }
   }
+  dw += (model * l.batch + sample) * l.nodes;
+  for (int64_t begin = 0; begin < samples; begin += ROWS)
+    turn_out(found + begin * l.nodes, std::min<int64_t>(ROWS, samples - begin), l.nodes, dw + begin * l.nodes, l.nodes);
 }
 
 static ffi::Error weights(ffi::ThreadPool pool, Array x, Array c, Array g, Array table, Result dw, int64_t kind,

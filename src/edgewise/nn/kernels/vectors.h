@@ -122,16 +122,37 @@ static inline void transpose(const float* from, int64_t stride, float* to, int64
   for (int i = 0; i < LANES; i++) store(to + i * to_stride, v[i]);
 }
 
+// The first `count` of LANES numbers at p; what lies before `end` may be read, too.
+static inline Vector load_some(const float* p, int count, const float* end) {
+  if (p + LANES <= end) return load(p);
+  Vector v = all(0);
+  for (int k = 0; k < count; k++) v[k] = p[k];
+  return v;
+}
+
 // to[k * to_stride + i] = from[i * stride + k] for i < rows, k < columns.
 static void transpose(const float* from, int64_t stride, int rows, int columns, float* to, int64_t to_stride) {
-  for (int i = 0; i < rows; i += LANES)
-    for (int k = 0; k < columns; k += LANES) {
-      if (i + LANES <= rows && k + LANES <= columns) {
+  const float *read_end = from + (rows - 1) * stride + columns, *written_end = to + (columns - 1) * to_stride + rows;
+  // what a whole vector writes too much is then written again, but at the end
+  const bool dense = to_stride == rows && rows < LANES;
+  for (int k = 0; k < columns; k += LANES)
+    for (int i = 0; i < rows; i += LANES) {
+      const int some_rows = std::min(LANES, rows - i), some_columns = std::min(LANES, columns - k);
+      if (some_rows == LANES && some_columns == LANES) {
         transpose(from + i * stride + k, stride, to + k * to_stride + i, to_stride);
         continue;
       }
-      for (int r = i; r < std::min(i + LANES, rows); r++)
-        for (int c = k; c < std::min(k + LANES, columns); c++) to[c * to_stride + r] = from[r * stride + c];
+      Vector v[LANES];
+      for (int r = 0; r < LANES; r++)
+        v[r] = r < some_rows ? load_some(from + (i + r) * stride + k, some_columns, read_end) : all(0);
+      swap_halves<LANES / 2>(v, std::make_index_sequence<LANES>());
+      for (int c = 0; c < some_columns; c++) {
+        float* into = to + (k + c) * to_stride + i;
+        if (some_rows == LANES || (dense && into + LANES <= written_end))
+          store(into, v[c]);
+        else
+          for (int r = 0; r < some_rows; r++) into[r] = v[c][r];
+      }
     }
 }
 
