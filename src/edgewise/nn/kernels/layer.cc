@@ -82,14 +82,6 @@ struct Layer {
           store(panel + row, load(panel + row) * load(factors + row));
     }
   }
-
-  // The splines of one node that are not 0 at ROWS points, times their factors, or null for none.
-  void cells(int64_t model, int64_t node, const float* at, const float* factors, Cells& cells) const {
-    spline_cells(of_node(model, node), at, cells);
-    for (int j = 0; factors && j < spline_terms(family); j++)
-      for (int row = 0; row < ROWS; row += LANES)
-        store(cells.values[j] + row, load(cells.values[j] + row) * load(factors + row));
-  }
 };
 
 // The points of `count` nodes at some samples, and their factors or null, by blocks of ROWS: [block][count][ROWS].
@@ -106,14 +98,27 @@ struct Turned {
     }
     at = x, factors = weighted ? w : nullptr;
   }
+
+  // The splines of a node that are not 0 at the ROWS points from `place` on, times their factors.
+  void cells(const Layer& l, int64_t model, int64_t node, int64_t place, Cells& cells) const {
+    spline_cells(l.of_node(model, node), at + place, cells);
+    for (int j = 0; factors && j < spline_terms(l.family); j++)
+      for (int row = 0; row < ROWS; row += LANES)
+        store(cells.values[j] + row, load(cells.values[j] + row) * load(factors + place + row));
+  }
 };
+
+// Number d of the coefficients [outputs] of nodes from `node` on, in the order of Layer::modes.
+static const float* coefficients_of(const Layer& l, const float* c, int64_t node, int64_t d) {
+  return c + (d % l.kept() * l.nodes + node + d / l.kept()) * l.outputs;
+}
 
 // The coefficients of these nodes, in the order of Layer::modes, in groups of TILE outputs, the last one filled up with
 // anything: to[(o / TILE * depth + d) * TILE + o % TILE].
 static void pack_by_outputs(const Layer& l, const float* c, int64_t node, int count, float* to) {
   const int64_t depth = count * l.kept();
   for (int64_t d = 0; d < depth; d++) {
-    const float* from = c + (d % l.kept() * l.nodes + node + d / l.kept()) * l.outputs;
+    const float* from = coefficients_of(l, c, node, d);
     int64_t o = 0;
     for (; o + TILE <= l.outputs; o += TILE) std::memcpy(to + o * depth + d * TILE, from + o, sizeof(float) * TILE);
     if (o < l.outputs) std::memcpy(to + o * depth + d * TILE, from + o, sizeof(float) * (l.outputs - o));
@@ -154,6 +159,27 @@ static void with_sizes(int terms, int64_t width, Task task) {
     task(count, width);
 }
 
+// visit(coefficients of a node [kept][width], its cells at up to ROWS samples, how many, the first of them, where they
+// are among turned points, terms, width) for all nodes and blocks of these samples.
+template <class Visit>
+static void for_cells(const Layer& l, const Array& c, int64_t model, int64_t sample, int64_t samples, Visit visit) {
+  const int64_t width = up_to_lanes(l.outputs);
+  float* packed = scratch(1, l.kept() * width);
+  const Turned points(l, model, sample, samples, 0, l.nodes);
+  Cells cells;
+  for (int64_t node = 0; node < l.nodes; node++) {
+    const float* from = Layer::part(c, model) + node * l.outputs;
+    from = aligned_rows(from, l.nodes * l.outputs, l.kept(), l.outputs, packed);
+    for (int64_t begin = 0; begin < samples; begin += ROWS) {
+      const int rows = std::min<int64_t>(ROWS, samples - begin);
+      const int64_t place = begin * l.nodes + node * ROWS;
+      points.cells(l, model, node, place, cells);
+      with_sizes(spline_terms(l.family), width,
+                 [&](auto terms, auto width) { visit(from, cells, rows, begin, place, terms, width); });
+    }
+  }
+}
+
 // ---- outputs: y[b,o] = start[b,o] + sum over m and i of w[b,i] B_m(x[b,i]) c[m,i,o] --------------------------------
 
 static void dense_outputs(const Layer& l, const Array& c, const Array& start, int64_t model, int64_t sample,
@@ -187,7 +213,7 @@ static void dense_outputs(const Layer& l, const Array& c, const Array& start, in
 static void sparse_outputs(const Layer& l, const Array& c, const Array& start, int64_t model, int64_t sample,
                            int64_t samples, float* y) {
   const int64_t width = up_to_lanes(l.outputs);
-  float *packed = scratch(1, l.kept() * width), *sums = scratch(2, samples * width);
+  float* sums = scratch(2, samples * width);
   std::fill(sums, sums + samples * width, 0.0f);
   if (start.dimensions()[2] > 0) {
     const bool one_for_all = start.dimensions()[1] < l.batch;
@@ -195,28 +221,18 @@ static void sparse_outputs(const Layer& l, const Array& c, const Array& start, i
     for (int64_t b = 0; b < samples; b++)
       std::memcpy(sums + b * width, begin + (one_for_all ? 0 : b * l.outputs), sizeof(float) * l.outputs);
   }
-  const Turned points(l, model, sample, samples, 0, l.nodes);
-  Cells cells;
-  for (int64_t node = 0; node < l.nodes; node++) {
-    const float* from = Layer::part(c, model) + node * l.outputs;
-    from = aligned_rows(from, l.nodes * l.outputs, l.kept(), l.outputs, packed);
-    for (int64_t begin = 0; begin < samples; begin += ROWS) {
-      const int rows = std::min<int64_t>(ROWS, samples - begin);
-      const int64_t place = begin * l.nodes + node * ROWS;
-      l.cells(model, node, points.at + place, points.factors ? points.factors + place : nullptr, cells);
-      with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
-        for (int row = 0; row < rows; row++) {
-          const float* rates = from + cells.first[row] * width;
-          float* into = sums + (begin + row) * width;
-          for (int64_t o = 0; o < width; o += LANES) {
-            Vector sum = load(into + o);
-            for (int j = 0; j < terms; j++) sum += cells.values[j][row] * load(rates + j * width + o);
-            store(into + o, sum);
-          }
-        }
-      });
-    }
-  }
+  for_cells(l, c, model, sample, samples,
+            [sums](const float* from, const Cells& cells, int rows, int64_t begin, int64_t, auto terms, auto width) {
+              for (int row = 0; row < rows; row++) {
+                const float* rates = from + cells.first[row] * width;
+                float* into = sums + (begin + row) * width;
+                for (int64_t o = 0; o < width; o += LANES) {
+                  Vector sum = load(into + o);
+                  for (int j = 0; j < terms; j++) sum += cells.values[j][row] * load(rates + j * width + o);
+                  store(into + o, sum);
+                }
+              }
+            });
   y += (model * l.batch + sample) * l.outputs;
   for (int64_t b = 0; b < samples; b++) std::memcpy(y + b * l.outputs, sums + b * width, sizeof(float) * l.outputs);
 }
@@ -257,7 +273,7 @@ static void sparse_coefficients(const Layer& l, const float* rates, int64_t mode
   const Turned points(l, model, sample, rows, node, count);
   Cells cells;
   for (int64_t i = 0; i < count; i++, sums += l.kept() * width) {
-    l.cells(model, node + i, points.at + i * ROWS, points.factors ? points.factors + i * ROWS : nullptr, cells);
+    points.cells(l, model, node + i, i * ROWS, cells);
     with_sizes(spline_terms(l.family), width, [&, sums](auto terms, auto width) {
       for (int row = 0; row < rows; row++) {
         float* into = sums + cells.first[row] * width;
@@ -315,8 +331,7 @@ static void dense_weights(const Layer& l, const Array& c, const Array& g, int64_
   for (int64_t node = 0; node < l.nodes; node += step) {
     const int count = std::min<int64_t>(step, l.nodes - node), depth = count * l.kept();
     for (int d = 0; d < depth; d++)
-      std::memcpy(packed + d * l.outputs,
-                  Layer::part(c, model) + (d % l.kept() * l.nodes + node + d / l.kept()) * l.outputs,
+      std::memcpy(packed + d * l.outputs, coefficients_of(l, Layer::part(c, model), node, d),
                   sizeof(float) * l.outputs);
     for (int block = 0; block < blocks; block++) {
       l.modes(model, sample + block * ROWS, rows_of(block), node, count, panel);
@@ -340,38 +355,27 @@ static void sparse_weights(const Layer& l, const Array& c, const Array& g, int64
                            int64_t samples, float* dw) {
   const int64_t width = up_to_lanes(l.outputs);
   const int64_t blocks = (samples + ROWS - 1) / ROWS;
-  float *packed = scratch(1, l.kept() * width), *rates = scratch(3, samples * width);
-  float* found = scratch(2, blocks * l.nodes * ROWS);
+  float *rates = scratch(3, samples * width), *found = scratch(2, blocks * l.nodes * ROWS);
   const float* own = Layer::part(g, model) + sample * l.outputs;
   own = aligned_rows(own, l.outputs, samples, l.outputs, rates);
-  const Turned points(l, model, sample, samples, 0, l.nodes);
-  Cells cells;
-  for (int64_t node = 0; node < l.nodes; node++) {
-    const float* from = Layer::part(c, model) + node * l.outputs;
-    from = aligned_rows(from, l.nodes * l.outputs, l.kept(), l.outputs, packed);
-    for (int64_t begin = 0; begin < samples; begin += ROWS) {
-      const int rows = std::min<int64_t>(ROWS, samples - begin);
-      const int64_t place = begin * l.nodes + node * ROWS;
-      l.cells(model, node, points.at + place, points.factors ? points.factors + place : nullptr, cells);
-      with_sizes(spline_terms(l.family), width, [&, found](auto terms, auto width) {
-        for (int row = 0; row < rows; row += LANES) {
-          Vector products[LANES];
-          const int some = std::min(LANES, rows - row);
-          for (int lane = 0; lane < LANES; lane++) {
-            const int b = row + std::min(lane, some - 1);
-            const float* rate = from + cells.first[b] * width;
-            products[lane] = all(0);
-            for (int64_t o = 0; o < width; o += LANES) {
-              Vector sum = cells.values[0][b] * load(rate + o);
-              for (int j = 1; j < terms; j++) sum += cells.values[j][b] * load(rate + j * width + o);
-              products[lane] += sum * load(own + (begin + b) * width + o);
-            }
-          }
-          store(found + place + row, sums_of(products));
-        }
-      });
-    }
-  }
+  for_cells(l, c, model, sample, samples,
+            [=](const float* from, const Cells& cells, int rows, int64_t begin, int64_t place, auto terms, auto width) {
+              for (int row = 0; row < rows; row += LANES) {
+                Vector products[LANES];
+                const int some = std::min(LANES, rows - row);
+                for (int lane = 0; lane < LANES; lane++) {
+                  const int b = row + std::min(lane, some - 1);
+                  const float* rate = from + cells.first[b] * width;
+                  products[lane] = all(0);
+                  for (int64_t o = 0; o < width; o += LANES) {
+                    Vector sum = cells.values[0][b] * load(rate + o);
+                    for (int j = 1; j < terms; j++) sum += cells.values[j][b] * load(rate + j * width + o);
+                    products[lane] += sum * load(own + (begin + b) * width + o);
+                  }
+                }
+                store(found + place + row, sums_of(products));
+              }
+            });
   dw += (model * l.batch + sample) * l.nodes;
   for (int64_t begin = 0; begin < samples; begin += ROWS)
     turn_out(found + begin * l.nodes, std::min<int64_t>(ROWS, samples - begin), l.nodes, dw + begin * l.nodes, l.nodes);

@@ -36,7 +36,7 @@ from edgewise.bases.compiled import Compiled, Rate
 __all__ = ["FAMILIES", "layer_sum"]
 
 FAMILIES = ("polynomials", "splines", "waves", "gaussians", "swish")
-"""In the order of ``layer.cc``."""
+"""In the order of ``families.h``."""
 
 _OPERANDS = {
     "outputs": ("x", "w", "c", "start", "table"),
